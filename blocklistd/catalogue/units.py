@@ -1,0 +1,59 @@
+"""Durations and sizes as people write them in feeds.yaml and on the command line.
+
+``30s 15m 6h 1d 2w`` are seconds, ``64KiB 64MiB 2GiB`` (or plain bytes) are bytes. A schedule is a duration or a
+five-field cron line in UTC.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+BYTES: Final = {"": 1, "B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
+
+_DURATION = re.compile(r"(\d{1,9})([smhdw])", re.ASCII)
+_SIZE = re.compile(r"(\d{1,15}) ?(B|KiB|MiB|GiB|)", re.ASCII)
+
+
+def parse_duration(value: object) -> int:
+    """Seconds of ``90s``, ``15m``, ``6h``, ``1d``, ``2w``; the number 0 is no time at all.
+
+    Raises ValueError with a sentence for the user.
+    """
+    if value == 0 and not isinstance(value, bool):
+        return 0
+    match = _DURATION.fullmatch(value) if isinstance(value, str) else None
+    if match is None:
+        raise ValueError(f"{value!r} is no duration: write a number and s, m, h, d or w, such as 15m")
+    return int(match[1]) * SECONDS[match[2]]
+
+
+def parse_size(value: object) -> int:
+    """Bytes of ``64MiB``, ``512KiB``, ``2GiB`` or a plain number of bytes.
+
+    Raises ValueError with a sentence for the user.
+    """
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+        return value
+    match = _SIZE.fullmatch(value) if isinstance(value, str) else None
+    if match is None:
+        raise ValueError(f"{value!r} is no size: write a number and KiB, MiB or GiB, such as 64MiB")
+    return int(match[1]) * BYTES[match[2]]
+
+
+def format_duration(seconds: float) -> str:
+    """The largest whole unit that fits, rounded: 45s, 12m, 5h, 3d."""
+    for unit, size in (("d", 86400), ("h", 3600), ("m", 60)):
+        if seconds >= size:
+            return f"{round(seconds / size)}{unit}"
+    return f"{round(seconds)}s"
+
+
+def format_size(count: float) -> str:
+    """Bytes with one decimal in binary units: 312 B, 1.4 MiB."""
+    for unit in ("B", "KiB", "MiB"):
+        if count < 1024:
+            return f"{count:.0f} B" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1024
+    return f"{count:.1f} GiB"

@@ -1,0 +1,73 @@
+"""Every exception of blocklistd, sorted by what the caller can do about it.
+
+    BlocklistdError
+    ├── BadAddress          the question is no IP address: ask again         HTTP 400, exit 2
+    ├── UsageError          wrong argument or setting: call again            exit 2
+    │   └── CatalogueInvalid    feeds.yaml has mistakes, all of them named   exit 2
+    ├── NoSnapshot          nothing compiled yet: refresh first              HTTP 503, exit 2
+    ├── SnapshotCorrupt     a snapshot file is not what was written          use an older one
+    ├── RefreshBusy         another refresh holds the lock: wait             exit 1
+    └── StorageFailed       the data folder cannot be read or written        exit 1
+
+The failure of one feed is no exception: it is a value in the refresh report.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+class BlocklistdError(Exception):
+    """Base of all errors that blocklistd raises on purpose; its text is a sentence for the user."""
+
+
+class BadAddress(BlocklistdError, ValueError):
+    """The text is not one IPv4 or IPv6 address in its plain notation."""
+
+
+class UsageError(BlocklistdError):
+    """An argument or setting is wrong; nothing was done."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One mistake in a configuration file.
+
+    path: where in the document, such as ``feeds[3].every``; line: 1-based, 0 when the file has none.
+    """
+
+    path: str
+    line: int
+    message: str
+
+    def __str__(self) -> str:
+        where = f"line {self.line}: " if self.line else ""
+        path = f"{self.path}: " if self.path else ""
+        return f"{where}{path}{self.message}"
+
+
+class CatalogueInvalid(UsageError):
+    """feeds.yaml was refused; ``problems`` holds every mistake, in the order of the file."""
+
+    def __init__(self, source: str, problems: tuple[Problem, ...]) -> None:
+        self.source = source
+        self.problems = problems
+        lines = "\n".join(f"  {problem}" for problem in problems)
+        noun = "mistake" if len(problems) == 1 else "mistakes"
+        super().__init__(f"{source}: {len(problems)} {noun}\n{lines}")
+
+
+class NoSnapshot(BlocklistdError):
+    """The data folder holds no usable snapshot yet."""
+
+
+class SnapshotCorrupt(BlocklistdError):
+    """A manifest or section is truncated, altered, missing or written by something else."""
+
+
+class RefreshBusy(BlocklistdError):
+    """Another refresh is at work on the same data folder."""
+
+
+class StorageFailed(BlocklistdError):
+    """Reading or writing the data folder failed: full disk, read-only, no permission."""
