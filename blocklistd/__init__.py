@@ -1,4 +1,4 @@
-"""blocklistd: which public lists name this address?
+"""blocklistd answers which public lists name an address.
 
 The parts, in the order in which data goes through them:
 
@@ -29,7 +29,9 @@ from blocklistd.errors import (
     UsageError,
 )
 from blocklistd.index import Listing, Snapshot
-from blocklistd.version import VERSION as __version__
+from blocklistd.version import VERSION
+
+__version__ = VERSION
 
 __all__ = [
     "BadAddress",

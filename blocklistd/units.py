@@ -42,16 +42,32 @@ def parse_size(value: object) -> int:
     return int(match[1]) * BYTES[match[2]]
 
 
-def format_duration(seconds: float) -> str:
-    """The largest whole unit that fits, rounded: 45s, 12m, 5h, 3d."""
+def format_duration(seconds: int) -> str:
+    """The shortest exact text that ``parse_duration`` reads back: 3600 is 1h, 90 is 90s."""
+    for unit, size in (("d", 86400), ("h", 3600), ("m", 60)):
+        if seconds >= size and seconds % size == 0:
+            return f"{seconds // size}{unit}"
+    return f"{seconds}s"
+
+
+def format_size(count: int) -> str:
+    """The shortest exact text that ``parse_size`` reads back: 2**31 is 2GiB, 1000 is 1000."""
+    for unit in ("GiB", "MiB", "KiB"):
+        if count and count % BYTES[unit] == 0:
+            return f"{count // BYTES[unit]}{unit}"
+    return str(count)
+
+
+def round_duration(seconds: float) -> str:
+    """For people: the largest unit that fits, rounded: 45s, 12m, 5h, 3d."""
     for unit, size in (("d", 86400), ("h", 3600), ("m", 60)):
         if seconds >= size:
             return f"{round(seconds / size)}{unit}"
     return f"{round(seconds)}s"
 
 
-def format_size(count: float) -> str:
-    """Bytes with one decimal in binary units: 312 B, 1.4 MiB."""
+def round_size(count: float) -> str:
+    """For people: bytes with one decimal in binary units: 312 B, 1.4 MiB."""
     for unit in ("B", "KiB", "MiB"):
         if count < 1024:
             return f"{count:.0f} B" if unit == "B" else f"{count:.1f} {unit}"

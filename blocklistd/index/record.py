@@ -1,0 +1,61 @@
+"""What a snapshot remembers of each feed, light enough for every worker."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields
+from typing import TYPE_CHECKING, Any
+
+from blocklistd.index.layout import SectionReference
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+@dataclass(frozen=True, slots=True)
+class FeedRecord:
+    """One feed as it stands in a snapshot; times are unix seconds, 0 where unknown; durations are seconds."""
+
+    id: str
+    title: str
+    kind: str
+    category: str | None
+    provider: str | None
+    weight: int
+    group: str | None
+    includes: tuple[str, ...]
+    terms: str
+    homepage: str | None
+    keep: int
+    stale_after: int
+    drop_after: int
+    widen: int | None
+    entries: int
+    """Accepted lines or records, duplicates included."""
+    unique: int
+    rejected: int
+    special: int
+    v4: int
+    """Merged IPv4 ranges after exclusions."""
+    v6: int
+    size: int
+    """Unpacked bytes of the list."""
+    fetched_at: float
+    """The last time a provider confirmed these entries before the snapshot was built."""
+    changed_at: float
+    """When the entries arrived."""
+    dated: float
+    """The date the list itself bears."""
+    section: SectionReference
+    """Its entries as the list wrote them."""
+
+    def as_document(self) -> dict[str, Any]:
+        """For the manifest."""
+        return asdict(self)
+
+    @classmethod
+    def from_document(cls, document: Mapping[str, Any]) -> FeedRecord:
+        """From a manifest; raises KeyError or TypeError where it is not one."""
+        values = {field.name: document[field.name] for field in fields(cls)}
+        values["includes"] = tuple(values["includes"])
+        values["section"] = SectionReference(**values["section"])
+        return cls(**values)

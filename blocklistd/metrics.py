@@ -1,0 +1,199 @@
+"""Every metric, declared once; counters that all workers share; and the text Prometheus reads.
+
+Takes samples (metric, label values, number), gives the exposition text. Counters live in one block of shared memory
+with a row of unsigned 64-bit slots for each process: a process only ever writes its own row, whoever is asked sums
+all rows. A row outlives the process that wrote it, so a restarted worker goes on counting.
+"""
+
+from __future__ import annotations
+
+import mmap
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from prometheus_client.metrics_core import Metric as Family
+
+Kind = Literal["counter", "gauge"]
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One metric: its name as scraped, what it says, and the names of its labels."""
+
+    name: str
+    kind: Kind
+    sentence: str
+    labels: tuple[str, ...] = ()
+
+
+REQUESTS = Metric(
+    "blocklistd_requests_total",
+    "counter",
+    "HTTP requests answered, by route and status class.",
+    ("route", "status"),
+)
+LOOKUPS = Metric("blocklistd_lookups_total", "counter", "Addresses and domains looked up.", ("kind",))
+LISTED = Metric("blocklistd_listed_total", "counter", "Of these, how many at least one list named.", ("kind",))
+WORKER_STARTS = Metric("blocklistd_worker_starts_total", "counter", "Worker processes started, restarts included.")
+REFRESHES = Metric("blocklistd_refreshes_total", "counter", "Refreshes that ended, by result.", ("result",))
+
+BUILD = Metric("blocklistd_build_info", "gauge", "Always 1; the label says which version runs.", ("version",))
+SNAPSHOT_READY = Metric("blocklistd_snapshot_ready", "gauge", "1 when there is a snapshot to answer from.")
+SNAPSHOT_INTACT = Metric(
+    "blocklistd_snapshot_intact",
+    "gauge",
+    "0 when the newest snapshot could not be opened and an older one serves.",
+)
+SNAPSHOT_GENERATION = Metric("blocklistd_snapshot_generation", "gauge", "Growing number of the snapshot in use.")
+SNAPSHOT_BUILT = Metric("blocklistd_snapshot_built_timestamp_seconds", "gauge", "When the snapshot in use was built.")
+SNAPSHOT_AGE = Metric("blocklistd_snapshot_age_seconds", "gauge", "Seconds since the snapshot in use was built.")
+WORKER_GENERATION = Metric(
+    "blocklistd_worker_generation", "gauge", "Generation each worker answers from; 0 is none.", ("worker",)
+)
+FEED_SUCCESS = Metric(
+    "blocklistd_feed_last_success_timestamp_seconds",
+    "gauge",
+    "Last good fetch of the feed; 0 is never.",
+    ("feed",),
+)
+FEED_AGE = Metric("blocklistd_feed_age_seconds", "gauge", "Seconds since the last good fetch of the feed.", ("feed",))
+FEED_ENTRIES = Metric("blocklistd_feed_entries", "gauge", "Entries of the feed in the snapshot in use.", ("feed",))
+FEED_FAILURES = Metric("blocklistd_feed_failures", "gauge", "Failed fetches of the feed in a row.", ("feed",))
+FEED_STATE = Metric(
+    "blocklistd_feed_state",
+    "gauge",
+    "1 for what the last fetch of the feed came to, 0 for the rest.",
+    ("feed", "state"),
+)
+FEED_STALE = Metric("blocklistd_feed_stale", "gauge", "1 when the feed is older than its stale_after.", ("feed",))
+REFRESH_OK = Metric("blocklistd_refresh_ok", "gauge", "1 when the last refresh succeeded as a whole, 0 when not.")
+REFRESH_FINISHED = Metric(
+    "blocklistd_refresh_finished_timestamp_seconds", "gauge", "When the last refresh ended, well or badly."
+)
+REFRESH_DURATION = Metric("blocklistd_refresh_duration_seconds", "gauge", "How long the last refresh took.")
+CATALOGUE_OK = Metric(
+    "blocklistd_catalogue_reload_ok",
+    "gauge",
+    "1 when the catalogue was read well the last time, 0 when refused.",
+)
+CATALOGUE_TIME = Metric(
+    "blocklistd_catalogue_reload_timestamp_seconds", "gauge", "When the catalogue was read the last time."
+)
+
+METRICS: Final[tuple[Metric, ...]] = tuple(value for value in list(globals().values()) if isinstance(value, Metric))
+"""All of them, in the order above; the documentation is checked against it."""
+
+ROUTES: Final = (
+    *("home", "ip", "ip_bulk", "domain", "feeds", "feed", "refresh"),
+    *("healthz", "readyz", "metrics", "openapi", "other"),
+)
+"""Values of the label ``route``; ``other`` is every path that is no route."""
+
+STATUSES: Final = ("1xx", "2xx", "3xx", "4xx", "5xx")
+KINDS: Final = ("ip", "domain")
+RESULTS: Final = ("ok", "failed")
+
+SLOTS: Final[tuple[tuple[Metric, tuple[str, ...]], ...]] = (
+    *((REQUESTS, (route, status)) for route in ROUTES for status in STATUSES),
+    *((LOOKUPS, (kind,)) for kind in KINDS),
+    *((LISTED, (kind,)) for kind in KINDS),
+    (WORKER_STARTS, ()),
+    *((REFRESHES, (result,)) for result in RESULTS),
+    (WORKER_GENERATION, ()),
+)
+"""What each slot of a row counts. The last is no counter: it holds the generation the row's worker answers from."""
+
+SLOT_OF: Final = {key: number for number, key in enumerate(SLOTS)}
+ROW_BYTES: Final = 8 * len(SLOTS)
+
+
+class Row:
+    """The slots one process writes."""
+
+    def __init__(self, slots: memoryview) -> None:
+        self._slots = slots
+
+    def add(self, metric: Metric, *labels: str, count: int = 1) -> None:
+        """Count; raises KeyError for labels that are not declared above."""
+        self._slots[SLOT_OF[metric, labels]] += count
+
+    def add_at(self, slot: int, count: int = 1) -> None:
+        """Count in a slot found beforehand: the hot path."""
+        self._slots[slot] += count
+
+    def set_generation(self, generation: int) -> None:
+        """Say which snapshot this worker answers from."""
+        self._slots[SLOT_OF[WORKER_GENERATION, ()]] = generation
+
+
+class Counters:
+    """The shared block: row 0 is the supervisor's, row n the n-th worker's."""
+
+    def __init__(self, handle: int, rows: int) -> None:
+        """Map a file of at least ``rows * ROW_BYTES`` zero bytes; the handle may be closed afterwards."""
+        self.rows = rows
+        self._map = mmap.mmap(handle, rows * ROW_BYTES)
+        self._slots = memoryview(self._map).cast("Q")
+
+    def row(self, number: int) -> Row:
+        """The row that process ``number`` may write."""
+        return Row(self._slots[number * len(SLOTS) : (number + 1) * len(SLOTS)])
+
+    def samples(self) -> Iterator[Sample]:
+        """Every counter, summed over all rows, and the generation of each worker."""
+        width = len(SLOTS)
+        for number, (metric, labels) in enumerate(SLOTS):
+            column = self._slots[number::width].tolist()
+            if metric is WORKER_GENERATION:
+                for worker, generation in enumerate(column[1:], start=1):
+                    yield Sample(metric, (str(worker),), generation)
+            else:
+                yield Sample(metric, labels, sum(column))
+
+
+class Sample(NamedTuple):
+    """One number under one metric; labels in the order the metric declares."""
+
+    metric: Metric
+    labels: tuple[str, ...]
+    value: float
+
+
+def exposition(samples: Iterable[Sample], accept: str) -> tuple[bytes, str]:
+    """Write samples as Prometheus text, or OpenMetrics where ``accept`` asks for it: (body, content type)."""
+    from prometheus_client import CollectorRegistry  # noqa: PLC0415 - 60 ms, paid at the first scrape only
+    from prometheus_client.exposition import choose_encoder  # noqa: PLC0415
+    from prometheus_client.registry import Collector  # noqa: PLC0415
+
+    families = list(_families(samples))
+
+    class Collected(Collector):
+        def collect(self) -> Sequence[Family]:
+            return families
+
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(Collected())
+    encode, content_type = choose_encoder(accept)
+    return encode(registry), content_type
+
+
+def _families(samples: Iterable[Sample]) -> Iterator[Family]:
+    from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily  # noqa: PLC0415
+
+    grouped: dict[Metric, list[Sample]] = {metric: [] for metric in METRICS}
+    for sample in samples:
+        grouped[sample.metric].append(sample)
+    for metric, group in grouped.items():
+        if not group:
+            continue
+        family: Family
+        if metric.kind == "counter":
+            family = CounterMetricFamily(metric.name, metric.sentence, labels=metric.labels)
+        else:
+            family = GaugeMetricFamily(metric.name, metric.sentence, labels=metric.labels)
+        for sample in group:
+            family.add_metric(list(sample.labels), sample.value)
+        yield family

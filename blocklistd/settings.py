@@ -1,0 +1,260 @@
+"""Every setting in one table: name, default, environment variable, flag, sentence.
+
+Takes texts (from a flag, else from the environment, else the default), gives one frozen ``Settings``. The help of
+the commands, ``blocklistd config`` and the documentation are made from this table; what ``config`` prints can be
+read back as an environment file.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+from blocklistd.errors import UsageError
+from blocklistd.units import format_duration, format_size, parse_duration, parse_size
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+PREFIX: Final = "BLOCKLISTD_"
+SHIPPED_CATALOGUE: Final = Path(__file__).with_name("feeds.yaml")
+SYSTEM_CATALOGUE: Final = Path("/etc/blocklistd/feeds.yaml")
+
+Use = Literal["noncommercial", "commercial"]
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One row of the table.
+
+    read: text → value, raises ValueError; write: value → text that ``read`` takes back.
+    """
+
+    name: str
+    default: str
+    sentence: str
+    read: Callable[[str], Any]
+    write: Callable[[Any], str] = str
+    metavar: str = "TEXT"
+    is_flag: bool = False
+    multiple: bool = False
+
+    @property
+    def flag(self) -> str:
+        """Its command-line option."""
+        return "--" + self.name.replace("_", "-")
+
+    @property
+    def variable(self) -> str:
+        """Its environment variable."""
+        return PREFIX + self.name.upper()
+
+
+def _read_flag(text: str) -> bool:
+    if text.lower() in {"1", "true", "yes", "on"}:
+        return True
+    if text.lower() in {"", "0", "false", "no", "off"}:
+        return False
+    raise ValueError("write true or false")
+
+
+def _write_flag(value: object) -> str:
+    return "true" if value else "false"
+
+
+def _count(low: int, high: int) -> Callable[[str], int]:
+    def read(text: str) -> int:
+        if not text.isascii() or not text.isdigit() or not low <= int(text) <= high:
+            raise ValueError(f"write a whole number from {low} to {high}")
+        return int(text)
+
+    return read
+
+
+def _choice(*choices: str) -> Callable[[str], str]:
+    def read(text: str) -> str:
+        if text not in choices:
+            raise ValueError(f"write one of {', '.join(choices)}")
+        return text
+
+    return read
+
+
+def _read_listen(text: str) -> tuple[str, ...]:
+    addresses = tuple(text.replace(",", " ").split())
+    for address in addresses:
+        parse_listen(address)
+    if not addresses:
+        raise ValueError("write at least one host:port or unix:/path")
+    return addresses
+
+
+def _read_mirror(text: str) -> str:
+    if text and not text.startswith(("http://", "https://", "file:///")):
+        raise ValueError("write a URL that starts with http://, https:// or file:///")
+    return text.rstrip("/")
+
+
+def parse_listen(address: str) -> tuple[str, int] | Path:
+    """``host:port``, ``[v6]:port`` or ``unix:/path``; raises ValueError with a sentence."""
+    if address.startswith("unix:"):
+        if len(address) == len("unix:"):
+            raise ValueError("unix: needs a path, such as unix:/run/blocklistd/http.sock")
+        return Path(address.removeprefix("unix:"))
+    host, colon, port = address.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]") if host.startswith("[") else host
+    if not colon or not host or not port.isascii() or not port.isdigit() or int(port) > 65535:
+        raise ValueError(f"{address!r} is neither host:port nor unix:/path")
+    return host, int(port)
+
+
+def _default_catalogue() -> str:
+    return str(SYSTEM_CATALOGUE if SYSTEM_CATALOGUE.is_file() else SHIPPED_CATALOGUE)
+
+
+def _default_data() -> str:
+    return os.environ.get("STATE_DIRECTORY", "data").partition(":")[0]
+
+
+SETTINGS: Final[tuple[Setting, ...]] = (
+    Setting("config", "", "The catalogue of feeds.", Path, metavar="FILE"),
+    Setting("data", "", "Folder for everything the daemon keeps.", Path, metavar="DIR"),
+    Setting(
+        "listen",
+        "127.0.0.1:8080",
+        "Address to answer on, host:port or unix:/path; may be given several times.",
+        _read_listen,
+        " ".join,
+        metavar="ADDRESS",
+        multiple=True,
+    ),
+    Setting(
+        "allow_anonymous",
+        "false",
+        "Answer beyond loopback and unix sockets although no keys are configured.",
+        _read_flag,
+        _write_flag,
+        is_flag=True,
+    ),
+    Setting("workers", "1", "Processes that answer.", _count(1, 256), metavar="N"),
+    Setting(
+        "no_refresh",
+        "false",
+        "Only answer; something else runs blocklistd refresh.",
+        _read_flag,
+        _write_flag,
+        is_flag=True,
+    ),
+    Setting(
+        "use",
+        "noncommercial",
+        "noncommercial or commercial: the latter leaves out every feed whose terms forbid commercial use.",
+        _choice("noncommercial", "commercial"),
+        metavar="USE",
+    ),
+    Setting("mirror", "", "Fetch URL/<feed id> instead of the feeds' own URLs.", _read_mirror, metavar="URL"),
+    Setting(
+        "refresh_deadline",
+        "15m",
+        "A refresh that takes longer is stopped.",
+        parse_duration,
+        format_duration,
+        metavar="DURATION",
+    ),
+    Setting(
+        "parse_deadline",
+        "60s",
+        "A feed whose parsing takes longer is refused.",
+        parse_duration,
+        format_duration,
+        metavar="DURATION",
+    ),
+    Setting("keep_snapshots", "5", "Keep so many snapshots.", _count(1, 10_000), metavar="N"),
+    Setting(
+        "keep_bytes",
+        "2GiB",
+        "Keep snapshots within this much disk; the newest always stays.",
+        parse_size,
+        format_size,
+        metavar="SIZE",
+    ),
+    Setting(
+        "drain",
+        "10s",
+        "After SIGTERM requests under way may take this long.",
+        parse_duration,
+        format_duration,
+        metavar="DURATION",
+    ),
+    Setting(
+        "log_level",
+        "info",
+        "Least important message that is logged: debug, info, warning or error.",
+        _choice("debug", "info", "warning", "error"),
+        metavar="LEVEL",
+    ),
+    Setting(
+        "log_format",
+        "text",
+        "text for people, json for log collectors (one object a line).",
+        _choice("text", "json"),
+        metavar="FORMAT",
+    ),
+)
+
+_DYNAMIC: Final[Mapping[str, Callable[[], str]]] = {"config": _default_catalogue, "data": _default_data}
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The effective settings; durations in seconds, sizes in bytes. Field names are those of the table."""
+
+    config: Path
+    data: Path
+    listen: tuple[str, ...]
+    allow_anonymous: bool
+    workers: int
+    no_refresh: bool
+    use: Use
+    mirror: str
+    refresh_deadline: int
+    parse_deadline: int
+    keep_snapshots: int
+    keep_bytes: int
+    drain: int
+    log_level: str
+    log_format: str
+
+    def as_environment(self) -> dict[str, str]:
+        """The same settings as environment variables, for child processes and ``blocklistd config``."""
+        return {setting.variable: setting.write(getattr(self, setting.name)) for setting in SETTINGS}
+
+
+assert tuple(field.name for field in fields(Settings)) == tuple(setting.name for setting in SETTINGS)
+
+
+def default_of(setting: Setting) -> str:
+    """The default as text; those of config and data depend on the machine."""
+    return _DYNAMIC[setting.name]() if setting.name in _DYNAMIC else setting.default
+
+
+def read_settings(given: Mapping[str, str], environment: Mapping[str, str]) -> Settings:
+    """Put the settings together: what was given on the command line, else the environment, else the default.
+
+    Raises UsageError that names the flag or variable at fault.
+    """
+    values: dict[str, Any] = {}
+    for setting in SETTINGS:
+        if setting.name in given:
+            text, source = given[setting.name], setting.flag
+        elif environment.get(setting.variable):
+            text, source = environment[setting.variable], setting.variable
+        else:
+            text, source = default_of(setting), setting.flag
+        try:
+            values[setting.name] = setting.read(text)
+        except ValueError as error:
+            raise UsageError(f"{source}: {error}") from None
+    return Settings(**values)
