@@ -40,7 +40,7 @@ class FeedEntries:
     mails: bytes = b""
 
 
-def encode_entries(entries: FeedEntries) -> EncodedSection:
+def encode_entries(entries: FeedEntries, inputs: str = "") -> EncodedSection:
     """Lay the entries of a feed out as a section; equal entries give equal bytes."""
     arrays = _network_arrays(entries.v4) | _network_arrays(entries.v6)
     if len(entries.asns):
@@ -51,7 +51,7 @@ def encode_entries(entries: FeedEntries) -> EncodedSection:
         arrays["mails"] = entries.mails
     if len(entries.texts) > 1:
         arrays["texts"] = "\0".join(entries.texts).encode()
-    return encode_section(KIND, arrays)
+    return encode_section(KIND, arrays, inputs)
 
 
 def _network_arrays(networks: Networks) -> dict[str, NDArray[Any] | bytes]:
@@ -113,8 +113,9 @@ def _columns(section: Section, prefix: str) -> dict[str, NDArray[np.uint32]]:
 
 
 def _parents(networks: Networks) -> NDArray[np.uint32] | None:
-    """For each entry the nearest earlier one that reaches further: whatever else encloses an address is in that
-    chain. None where no entry encloses another, which is usual.
+    """For each entry the nearest earlier one that reaches further, NO_PARENT where there is none.
+
+    Whatever else encloses an address is in that chain. None where no entry encloses another, which is usual.
     """
     if networks.family == 4:
         lasts = networks.last

@@ -72,7 +72,7 @@ class Segments4:
 
     def listings(self, values: NDArray[Any]) -> list[Listing]:
         """The listings of many addresses (uint32)."""
-        import numpy as np  # noqa: PLC0415  single lookups must not pay for it
+        import numpy as np
 
         if self._arrays is None:
             self._arrays = (
@@ -122,7 +122,7 @@ class Segments6:
 
     def listings(self, high: NDArray[Any], low: NDArray[Any]) -> list[Listing]:
         """The listings of many addresses, given as their halves (uint64)."""
-        import numpy as np  # noqa: PLC0415  single lookups must not pay for it
+        import numpy as np
 
         if self._arrays is None:
             self._arrays = np.frombuffer(self._high, np.uint64), np.frombuffer(self._sets, self._sets.format)

@@ -62,8 +62,9 @@ class Snapshot:
             self.built_at: float = float(document["built_at"])
             self.feeds = tuple(FeedRecord.from_document(row) for row in document["feeds"])
             self._records = {record.id: record for record in self.feeds}
-            for role, row in document["sections"].items():
-                self._hot[role] = self._open_section(SectionReference(**row))
+            self.sections = {role: SectionReference(**row) for role, row in document["sections"].items()}
+            for role, reference in self.sections.items():
+                self._hot[role] = self._open_section(reference)
             ids = tuple(record.id for record in self.feeds)
             self._segments4 = Segments4(self._hot["v4"], ids)
             self._segments6 = Segments6(self._hot["v6"], ids)
@@ -136,7 +137,7 @@ class Snapshot:
         """The same for many, in the order asked. Raises BadAddress at the first that is no address."""
         if len(ips) <= SMALL_BATCH:
             return [self.lookup(ip) for ip in ips]
-        import numpy as np  # noqa: PLC0415  workers and the command line start without it
+        import numpy as np
 
         try:
             packed = b"".join([inet_pton(AF_INET, ip) for ip in ips])  # type: ignore[arg-type]
@@ -145,7 +146,7 @@ class Snapshot:
         return self._segments4.listings(np.frombuffer(packed, ">u4").astype(np.uint32))
 
     def _lookup_mixed(self, addresses: list[Address]) -> list[Listing]:
-        import numpy as np  # noqa: PLC0415
+        import numpy as np
 
         answers = [NOT_LISTED] * len(addresses)
         four = [index for index, address in enumerate(addresses) if address.family == 4]
@@ -161,7 +162,7 @@ class Snapshot:
 
     def domain(self, name: str) -> Listing:
         """Which feeds name a domain (normalised: lower case, no final dot): exactly, or by a wildcard above it."""
-        from blocklistd.index.names import SortedTexts  # noqa: PLC0415
+        from blocklistd.index.names import SortedTexts
 
         texts = SortedTexts(self._hot["domains"])
         labels = name.split(".")
@@ -171,7 +172,7 @@ class Snapshot:
 
     def mail(self, address: str, secret: bytes | None = None) -> Listing:
         """Which feeds name an e-mail address (the address alone, not its domain); secret: that of the data folder."""
-        from blocklistd.index.names import SortedDigests, mail_digest  # noqa: PLC0415
+        from blocklistd.index.names import SortedDigests, mail_digest
 
         if secret is None:
             path = self.folder / "secret"

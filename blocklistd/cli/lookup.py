@@ -1,0 +1,102 @@
+"""``blocklistd lookup``: which lists name these addresses? Exit status as grep's."""
+
+from __future__ import annotations
+
+import json
+import sys
+from itertools import islice
+from typing import TYPE_CHECKING
+
+import click
+
+from blocklistd.addresses import format_address
+from blocklistd.cli import with_settings
+from blocklistd.errors import BadAddress
+from blocklistd.index.snapshot import Snapshot, address_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from blocklistd.index.listing import Listing
+    from blocklistd.settings import Settings
+
+BATCH = 20_000
+LONGEST_LINE = 1_000
+
+
+@click.command()
+@click.argument("addresses", nargs=-1, metavar="[ADDRESS]...")
+@click.option("--networks", is_flag=True, help="Also show the network in which each list names the address.")
+@click.option("--listed", "only_listed", is_flag=True, help="Print only addresses that are listed.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@with_settings("data")
+def command(
+    settings: Settings,
+    addresses: tuple[str, ...],
+    networks: bool,
+    only_listed: bool,
+    as_json: bool,
+) -> int:
+    """Name the lists that hold an address; without ADDRESS, read them from standard input, one a line.
+
+    Exit status: 0 some address is listed, 1 none is, 2 trouble (a malformed address, no snapshot).
+
+    \b
+    Examples:
+      blocklistd lookup 192.0.2.1 2001:db8::1
+      blocklistd lookup --networks 192.0.2.1
+      cut -d' ' -f1 access.log | sort -u | blocklistd lookup --listed
+    """  # noqa: D301
+    if not addresses and sys.stdin.isatty():
+        click.echo("reading addresses from standard input, one a line; end with Ctrl-D", err=True)
+    some, trouble = False, False
+    with Snapshot.open_current(settings.data) as snapshot:
+        for questions in _batches(addresses or _lines(sys.stdin)):
+            for question, answer in _answers(snapshot, questions):
+                if isinstance(answer, BadAddress):
+                    trouble = True
+                    click.echo(f"blocklistd: {answer}", err=True)
+                    continue
+                some = some or answer.listed
+                if answer.listed or not only_listed:
+                    click.echo(_text(snapshot, question, answer, networks=networks, as_json=as_json))
+    return 2 if trouble else 0 if some else 1
+
+
+def _lines(stream: Iterable[str]) -> Iterator[str]:
+    for line in stream:
+        if text := line[:LONGEST_LINE].strip():
+            yield text
+
+
+def _batches(questions: Iterable[str]) -> Iterator[list[str]]:
+    iterator = iter(questions)
+    size = 1 if sys.stdin.isatty() else BATCH
+    while batch := list(islice(iterator, size)):
+        yield batch
+
+
+def _answers(snapshot: Snapshot, questions: list[str]) -> Iterator[tuple[str, Listing | BadAddress]]:
+    try:
+        yield from zip(questions, snapshot.lookup_many(questions), strict=True)
+    except BadAddress:
+        for question in questions:
+            try:
+                yield question, snapshot.lookup(question)
+            except BadAddress as error:
+                yield question, error
+
+
+def _text(snapshot: Snapshot, question: str, listing: Listing, *, networks: bool, as_json: bool) -> str:
+    ip = format_address(*address_of(question))
+    named = snapshot.networks_naming(question) if networks and listing.listed else []
+    if as_json:
+        document: dict[str, object] = {"ip": ip, "listed": listing.listed, "feeds": list(listing.feeds)}
+        if networks:
+            document["networks"] = {row.feed: row.network for row in named}
+        return json.dumps(document)
+    if not listing.listed:
+        return f"{ip}  not listed"
+    if networks:
+        return f"{ip}  " + ", ".join(f"{row.feed} ({row.network})" for row in named)
+    return f"{ip}  " + ", ".join(listing.feeds)

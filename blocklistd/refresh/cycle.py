@@ -1,0 +1,189 @@
+"""The whole pass: every enabled feed is brought in, all are compiled, a snapshot is published.
+
+    lock ─ sweep ─ feeds at once (fetch ─ parse ─ vet ─ keep) ─ compile ─ publish ─ retain
+
+A feed that fails keeps its last good entries. Nothing is published where nothing changed, and a pass that is killed
+at any moment leaves the old snapshot in force and is made up for by the next one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+from blocklistd.collect.fetch import Fetcher
+from blocklistd.collect.store import sweep
+from blocklistd.errors import NoSnapshot, SnapshotCorrupt, StorageFailed, UsageError
+from blocklistd.files import write_atomically
+from blocklistd.index.compile import Source, compile_index
+from blocklistd.index.entries import decode_entries
+from blocklistd.index.layout import SECTIONS, Section
+from blocklistd.index.publish import is_whole, next_generation, prepare_folders, publish, retain, write_section
+from blocklistd.index.snapshot import Snapshot
+from blocklistd.refresh.feeds import Brought, Listener, Pass
+from blocklistd.refresh.lanes import Lanes
+from blocklistd.refresh.lock import refresh_lock
+from blocklistd.refresh.report import RefreshReport
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+    from pathlib import Path
+
+    from blocklistd.catalogue import Catalogue, Feed
+    from blocklistd.index.record import FeedRecord
+    from blocklistd.settings import Settings
+
+SECRET_SIZE: Final = 32
+FETCH_SHARE: Final = 0.8
+"""Of the refresh deadline, so much may pass before feeds still under way are given up for this turn."""
+
+
+async def refresh(
+    catalogue: Catalogue,
+    settings: Settings,
+    listener: Listener,
+    *,
+    names: Collection[str] = (),
+    force: bool = False,
+) -> RefreshReport:
+    """Make one pass over the data folder of the settings.
+
+    names: ask only these feeds, and now; force: ask all now. Neither overrides a floor. Raises RefreshBusy,
+    StorageFailed, UsageError (an unknown feed, or none enabled).
+    """
+    feeds = catalogue.enabled(settings.use)
+    if unknown := set(names) - {feed.id for feed in feeds}:
+        raise UsageError(f"no enabled feed is called {', '.join(sorted(unknown))}")
+    if not feeds:
+        raise UsageError("no feed of the catalogue is enabled")
+    with refresh_lock(settings.data):
+        try:
+            return await _refresh(feeds, settings, listener, names, force or bool(names))
+        except OSError as error:
+            raise StorageFailed(f"cannot write to {settings.data}: {error.strerror or error}") from error
+
+
+async def _refresh(
+    feeds: Sequence[Feed],
+    settings: Settings,
+    listener: Listener,
+    names: Collection[str],
+    force: bool,
+) -> RefreshReport:
+    started = time.time()
+    prepare_folders(settings.data)
+    sweep(settings.data, [feed.id for feed in feeds])
+    former = _former(settings.data)
+    brought = await _bring_all(feeds, settings, listener, former, names, force)
+    records = [item.record for item in brought if item.record is not None]
+    snapshot_id = former.id if former else None
+    published = False
+    error = None
+    if records:
+        listener.compiling(len(records))
+        new_id = _publish(settings, feeds, records, former)
+        published = new_id is not None
+        snapshot_id = new_id or snapshot_id
+    else:
+        error = "no feed could be brought in, so there is nothing to answer from"
+    retain(settings.data, keep=settings.keep_snapshots, budget=settings.keep_bytes)
+    results = tuple(item.result for item in brought)
+    return RefreshReport(started, time.time(), snapshot_id, published, results, error)
+
+
+async def _bring_all(
+    feeds: Sequence[Feed],
+    settings: Settings,
+    listener: Listener,
+    former: Snapshot | None,
+    names: Collection[str],
+    force: bool,
+) -> list[Brought]:
+    """All feeds at once; the first failure of the disk ends the pass, any other stays with its feed."""
+    limit = asyncio.get_running_loop().time() + FETCH_SHARE * settings.refresh_deadline
+    try:
+        with Lanes(settings.parse_deadline) as lanes:
+            async with Fetcher(settings.data, mirror=settings.mirror, progress=listener.feed_progress) as fetcher:
+                one = Pass(
+                    data=settings.data,
+                    fetcher=fetcher,
+                    lanes=lanes,
+                    former={record.id: record for record in former.feeds} if former else {},
+                    secret=_secret(settings.data),
+                    mirror=settings.mirror,
+                    force=force,
+                    listener=listener,
+                )
+                async with asyncio.TaskGroup() as group:
+                    tasks = [
+                        group.create_task(
+                            one.bring(feed, time.time(), ask=not names or feed.id in names, limit=limit),
+                        )
+                        for feed in feeds
+                    ]
+    except* (StorageFailed, OSError) as errors:
+        first: BaseException = errors
+        while isinstance(first, BaseExceptionGroup):
+            first = first.exceptions[0]
+        raise first from None
+    return [task.result() for task in tasks]
+
+
+def _former(data: Path) -> Snapshot | None:
+    try:
+        return Snapshot.open_current(data)
+    except (NoSnapshot, SnapshotCorrupt):
+        return None
+
+
+def _secret(data: Path) -> bytes:
+    """The key of mail digests, made on first use and never changed."""
+    path = data / "secret"
+    if not path.exists():
+        write_atomically(path, os.urandom(SECRET_SIZE), mode=0o640)
+    return path.read_bytes()
+
+
+def _publish(
+    settings: Settings,
+    feeds: Sequence[Feed],
+    records: Sequence[FeedRecord],
+    former: Snapshot | None,
+) -> str | None:
+    """Compile and publish; None where the snapshot in force already says the same."""
+    data = settings.data
+    by_id = {feed.id: feed for feed in feeds}
+    sources = []
+    for record in records:
+        section = Section(data / SECTIONS / record.section.name, record.section)
+        feed = by_id[record.id]
+        sources.append(
+            Source(record.id, record.kind, record.section.name, decode_entries(section), feed.exclude, feed.widen),
+        )
+    whole = {role: ref for role, ref in former.sections.items() if is_whole(data, ref)} if former else {}
+    ranges = {record.id: (record.v4, record.v6) for record in former.feeds} if former else {}
+    compiled = compile_index(sources, whole, ranges)
+    complete = [
+        replace(record, v4=compiled.ranges[record.id][0], v6=compiled.ranges[record.id][1]) for record in records
+    ]
+    if former and compiled.sections == former.sections and _same(complete, former.feeds):
+        return None
+    for fresh in compiled.fresh:
+        write_section(data, fresh)
+    return publish(
+        data,
+        generation=next_generation(data),
+        built_at=time.time(),
+        sections=compiled.sections,
+        feeds=complete,
+    )
+
+
+def _same(records: Sequence[FeedRecord], former: Sequence[FeedRecord]) -> bool:
+    """Whether nothing but the time of the last confirmation differs."""
+    return [replace(record, fetched_at=0.0) for record in records] == [
+        replace(record, fetched_at=0.0) for record in former
+    ]

@@ -1,0 +1,67 @@
+"""What a refresh did, feed by feed; printed as a table, kept by the daemon, served under /v1/feeds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final, Literal
+
+State = Literal["updated", "unchanged", "not due", "failed", "refused"]
+
+GOOD_STATES: Final = frozenset({"updated", "unchanged", "not due"})
+
+
+@dataclass(frozen=True, slots=True)
+class FeedResult:
+    """One feed in one refresh.
+
+    entries: distinct entries that are now in force; change: by how many they grew or shrank; bytes: transferred;
+    reason: why it failed, was refused or is not due, empty otherwise.
+    """
+
+    feed: str
+    state: State
+    entries: int
+    change: int
+    bytes: int
+    seconds: float
+    reason: str = ""
+
+    def as_document(self) -> dict[str, Any]:
+        """For JSON."""
+        return {
+            "feed": self.feed,
+            "state": self.state,
+            "entries": self.entries,
+            "change": self.change,
+            "bytes": self.bytes,
+            "seconds": round(self.seconds, 3),
+            "reason": self.reason,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class RefreshReport:
+    """One refresh. Times are unix seconds; snapshot: the id in force afterwards, None if there is none."""
+
+    started: float
+    finished: float
+    snapshot: str | None
+    published: bool
+    feeds: tuple[FeedResult, ...]
+    error: str | None = None
+
+    def as_document(self) -> dict[str, Any]:
+        """For JSON."""
+        return {
+            "started": _iso(self.started),
+            "finished": _iso(self.finished),
+            "snapshot": self.snapshot,
+            "published": self.published,
+            "error": self.error,
+            "feeds": [result.as_document() for result in self.feeds],
+        }
+
+
+def _iso(moment: float) -> str:
+    return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
