@@ -33,7 +33,13 @@ class FeedRecord:
     """Accepted lines or records, duplicates included."""
     unique: int
     rejected: int
+    """Lines or records that gave nothing."""
+    below_minimum: int
+    wide: int
+    masked: int
     special: int
+    rejects: tuple[tuple[int, str, str], ...]
+    """The first of the rejected: line number, text, reason."""
     v4: int
     """Merged IPv4 ranges after exclusions."""
     v6: int
@@ -57,5 +63,6 @@ class FeedRecord:
         """From a manifest; raises KeyError or TypeError where it is not one."""
         values = {field.name: document[field.name] for field in fields(cls)}
         values["includes"] = tuple(values["includes"])
+        values["rejects"] = tuple((line, text, reason) for line, text, reason in values["rejects"])
         values["section"] = SectionReference(**values["section"])
         return cls(**values)

@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from blocklistd.settings import Settings
 
 SECRET_SIZE: Final = 32
+AT_ONCE: Final = 16
+"""So many feeds are under way together, fetching, waiting for a host, or parsing."""
 FETCH_SHARE: Final = 0.8
 """Of the refresh deadline, so much may pass before feeds still under way are given up for this turn."""
 
@@ -116,11 +118,12 @@ async def _bring_all(
                     mirror=settings.mirror,
                     force=force,
                     listener=listener,
+                    turns=asyncio.Semaphore(AT_ONCE),
                 )
                 async with asyncio.TaskGroup() as group:
                     tasks = [
                         group.create_task(
-                            one.bring(feed, time.time(), ask=not names or feed.id in names, limit=limit),
+                            one.bring(feed, ask=not names or feed.id in names, limit=limit),
                         )
                         for feed in feeds
                     ]

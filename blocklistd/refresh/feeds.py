@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from dataclasses import dataclass, replace
+import time
+from dataclasses import asdict, dataclass, fields, replace
 from random import random
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from blocklistd.collect import pace, store
-from blocklistd.collect.model import Counts, Fetched, FetchFailed, NotDue
+from blocklistd.collect.model import Counts, Fetched, FetchFailed, NotDue, NotModified
 from blocklistd.collect.state import FeedState, Part, read_state, write_state
 from blocklistd.errors import StorageFailed
 from blocklistd.index.publish import is_whole
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 
     from blocklistd.catalogue import Feed
     from blocklistd.collect.fetch import Fetcher
-    from blocklistd.collect.model import FetchOutcome
     from blocklistd.index.layout import SectionReference
 
 PARSER: Final = 1
@@ -72,8 +72,10 @@ class Pass:
     mirror: str
     force: bool
     listener: Listener
+    turns: asyncio.Semaphore
+    """A feed is only begun when its turn comes, so that its times are its own."""
 
-    async def bring(self, feed: Feed, now: float, *, ask: bool, limit: float) -> Brought:
+    async def bring(self, feed: Feed, *, ask: bool, limit: float) -> Brought:
         """Take one feed through.
 
         ask: fetch it if it is due; else only make sure that its stored body is parsed. limit: loop time at which it
@@ -81,27 +83,28 @@ class Pass:
         """
         try:
             async with asyncio.timeout_at(limit):
-                brought = await self._bring(feed, now, ask)
+                brought = await self._bring(feed, ask)
         except TimeoutError:
             state = read_state(self.data, feed.id)
             brought = self._brought(feed, state, "failed", "not done when the refresh ran out of time", None)
         self.listener.feed_finished(brought.result)
         return brought
 
-    async def _bring(self, feed: Feed, now: float, ask: bool) -> Brought:
-        state = read_state(self.data, feed.id)
+    async def _bring(self, feed: Feed, ask: bool) -> Brought:
+        state, now = read_state(self.data, feed.id), time.time()
         waiting = pace.due(feed, state, now, force=self.force, mirror=self.mirror) if ask else NotDue(now, "not asked")
         if waiting is not None:
             return await self._keep(feed, state, "not due", waiting.reason, state.parts)
-        return await self._fetch(feed, state, now)
+        async with self.turns:
+            return await self._fetch(feed, state)
 
-    async def _fetch(self, feed: Feed, state: FeedState, now: float) -> Brought:
+    async def _fetch(self, feed: Feed, state: FeedState) -> Brought:
         self.listener.feed_started(feed.id)
         clock = asyncio.get_running_loop().time
-        begun = clock()
+        begun, now = clock(), time.time()
         state = pace.started(feed, state, now, mirror=self.mirror)
         write_state(self.data, state, durable=False)
-        outcome: FetchOutcome = await self.fetcher.fetch(feed, state)
+        outcome = await self.fetcher.fetch(feed, state)
         seconds = clock() - begun
         if isinstance(outcome, FetchFailed):
             state = pace.failed(
@@ -115,11 +118,8 @@ class Pass:
             )
             write_state(self.data, state, durable=False)
             return await self._keep(feed, state, "failed", outcome.reason, state.parts)
-        assert not isinstance(outcome, NotDue)
-        changed = isinstance(outcome, Fetched)
-        size = outcome.size if isinstance(outcome, Fetched) else 0
         try:
-            return await self._vet(feed, state, now + seconds, outcome.parts, changed, size, seconds)
+            return await self._vet(feed, state, outcome, now + seconds, seconds)
         finally:
             store.discard(outcome.parts)
 
@@ -127,13 +127,13 @@ class Pass:
         self,
         feed: Feed,
         state: FeedState,
+        outcome: Fetched | NotModified,
         now: float,
-        parts: tuple[Part, ...],
-        changed: bool,
-        size: int,
         seconds: float,
     ) -> Brought:
-        parsed = await self._parse(feed, parts)
+        """Parse and vet what came; keep it, or stay with what was."""
+        changed = isinstance(outcome, Fetched)
+        parsed = await self._parse(feed, outcome.parts)
         if parsed is not None and parsed.refused is not None:
             reason = ": ".join(filter(None, (parsed.refused.reason, parsed.refused.detail)))
             state = pace.failed(
@@ -143,15 +143,23 @@ class Pass:
                 reason,
                 draw=random(),  # noqa: S311  spreads retries, keeps no secret
                 outcome="refused",
-                size=size,
+                retry_after=outcome.retry_after,
+                size=outcome.size,
                 seconds=seconds,
             )
             write_state(self.data, state, durable=False)
-            kept = state.parts if changed else ()
-            return await self._keep(feed, state, "refused", reason, kept)
-        state = pace.succeeded(state, now, changed=changed, size=size, seconds=seconds)
-        state = store.commit(self.data, state, parts)
-        return self._brought(feed, state, "updated" if changed else "unchanged", "", parsed)
+            return await self._keep(feed, state, "refused", reason, state.parts if changed else ())
+        state = pace.succeeded(
+            state,
+            now,
+            changed=changed,
+            size=outcome.size,
+            seconds=seconds,
+            note=outcome.note,
+            retry_after=outcome.retry_after,
+        )
+        state = store.commit(self.data, state, outcome.parts)
+        return self._brought(feed, state, "updated" if changed else "unchanged", outcome.note, parsed)
 
     async def _keep(self, feed: Feed, state: FeedState, name: State, reason: str, parts: tuple[Part, ...]) -> Brought:
         """Stay with the last good entries, parsing their body again where its section is not at hand."""
@@ -176,7 +184,7 @@ class Pass:
         record = self.former.get(feed.id)
         previous = None
         if record is not None:
-            previous = Counts(record.entries, record.unique, record.rejected, special=record.special)
+            previous = Counts(**{count.name: getattr(record, count.name) for count in fields(Counts)})
         paths = tuple(part.path for part in parts)
         inputs = inputs_of(feed, parts, self.secret)
         parsed = await self.lanes.parse(ParseTask(feed, paths, self.data, inputs, previous, self.secret))
@@ -217,10 +225,8 @@ def new_record(feed: Feed, state: FeedState, parsed: Parsed, section: SectionRef
     """The record of freshly parsed entries; how much they cover is known after compiling."""
     return FeedRecord(
         **_described(feed),
-        entries=parsed.counts.entries,
-        unique=parsed.counts.unique,
-        rejected=parsed.counts.rejected,
-        special=parsed.counts.special,
+        **asdict(parsed.counts),
+        rejects=tuple((reject.line, reject.text, reject.reason) for reject in parsed.rejects),
         v4=0,
         v6=0,
         size=parsed.size,
