@@ -20,6 +20,7 @@ from blocklistd.addresses import Address, format_address, networks_of, parse_add
 from blocklistd.errors import BadAddress, NoSnapshot, SnapshotCorrupt
 from blocklistd.index.layout import (
     CURRENT,
+    SECTION_NAME,
     SECTIONS,
     SNAPSHOT_ID,
     SNAPSHOTS,
@@ -264,6 +265,8 @@ class Snapshot:
         return None
 
     def _open_section(self, reference: SectionReference) -> Section:
+        if SECTION_NAME.fullmatch(reference.name) is None:
+            raise SnapshotCorrupt(f"{self.id}: {reference.name!r} is no name of a section")
         return Section(self.folder / SECTIONS / reference.name, reference)
 
 

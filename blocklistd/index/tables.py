@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from blocklistd.index.intervals import Scale, last_of_each
+from blocklistd.index.intervals import Scale, distinct, last_of_each
 from blocklistd.index.layout import encode_section
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ def paint(
         last = last_of_each(borders)
         borders, shown = borders[last], shown[last]
     else:
-        borders = np.unique(np.concatenate([start, end]))
+        borders = distinct(np.concatenate([start, end]))
         shown = np.zeros(len(borders), np.uint32)
         left, right = np.searchsorted(borders, start), np.searchsorted(borders, end)
         for index in np.argsort(start - end, kind="stable").tolist():
