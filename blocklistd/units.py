@@ -73,3 +73,9 @@ def round_size(count: float) -> str:
             return f"{count:.0f} B" if unit == "B" else f"{count:.1f} {unit}"
         count /= 1024
     return f"{count:.1f} GiB"
+
+
+def counted(count: int, noun: str) -> str:
+    """For people: 1 feed, 1,200 feeds, 2 entries."""
+    plural = noun[:-1] + "ies" if noun.endswith("y") else noun + "s"
+    return f"{count:,} {noun if count == 1 else plural}"

@@ -10,7 +10,7 @@ from typing import IO, TYPE_CHECKING, Self
 import click
 
 from blocklistd.refresh.report import GOOD_STATES, FeedResult, RefreshReport
-from blocklistd.units import round_size
+from blocklistd.units import counted, round_size
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,10 +47,10 @@ class Lines(AbstractContextManager["Lines"]):
             bound = [feed.id for feed in feeds if feed.terms == "noncommercial"]
             if bound:
                 self.say(
-                    f"The terms of {len(bound)} feeds forbid commercial use: {', '.join(bound)}. "
+                    f"The terms of {counted(len(bound), 'feed')} forbid commercial use: {', '.join(bound)}. "
                     "Leave them out with --use commercial or BLOCKLISTD_USE=commercial.",
                 )
-        self.say(f"refreshing {len(feeds)} feeds")
+        self.say(f"refreshing {counted(len(feeds), 'feed')}")
 
     def feed_started(self, feed: str) -> None:
         """A line for every start would say nothing: the end does."""
@@ -66,7 +66,7 @@ class Lines(AbstractContextManager["Lines"]):
 
     def compiling(self, feeds: int) -> None:
         """Say that the index is being made."""
-        self.say(f"compiling {feeds} feeds")
+        self.say(f"compiling {counted(feeds, 'feed')}")
 
 
 class Live(Lines):
@@ -134,7 +134,7 @@ class Live(Lines):
     def compiling(self, feeds: int) -> None:
         """Show that the index is being made."""
         if self._bar is not None and self._task is not None:
-            self._bar.update(self._task, description=f"compiling {feeds} feeds")
+            self._bar.update(self._task, description=f"compiling {counted(feeds, 'feed')}")
 
     def _describe(self) -> None:
         if self._bar is not None and self._task is not None:
@@ -153,8 +153,8 @@ def sentence(result: FeedResult) -> str:
     if result.state in GOOD_STATES:
         change = f" ({result.change:+,})" if result.change else ""
         size = f", {round_size(result.bytes)}" if result.bytes else ""
-        return f"{result.feed}: {result.state}, {result.entries:,} entries{change}{size}, {result.seconds:.1f} s"
-    kept = f"; {result.entries:,} entries stay in force" if result.entries else ""
+        return f"{result.feed}: {result.state}, {counted(result.entries, 'entry')}{change}{size}, {result.seconds:.1f} s"
+    kept = f"; the last good {counted(result.entries, 'entry')} stay in force" if result.entries else ""
     return f"{result.feed}: {result.state}: {result.reason}{kept}"
 
 
