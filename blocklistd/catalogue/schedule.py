@@ -1,7 +1,7 @@
 """When a feed is due: a plain interval, or a cron line in UTC.
 
-Takes ``1h`` or ``17 */6 * * *``, gives a ``Schedule`` that says when the next fetch after a given one is due. Pure:
-the clock is the caller's.
+Takes ``1h`` or ``17 */6 * * *``, gives a ``Schedule`` that says when the next fetch after a given one is due.
+Pure: the clock is the caller's.
 """
 
 from __future__ import annotations
@@ -14,10 +14,11 @@ from typing import Final
 
 from apscheduler.triggers.cron import CronTrigger
 
-from blocklistd.catalogue.units import format_duration, parse_duration
+from blocklistd.units import format_duration, parse_duration
 
 WEEKDAYS: Final = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
-_WEEKDAY_RANGE = re.compile(r"([0-7])(?:-([0-7]))?(?:/([1-7]))?", re.ASCII)
+_WEEKDAY_RANGE = re.compile(r"(?:([0-7])(?:-([0-7]))?|\*(?=/))(?:/([1-7]))?", re.ASCII)
+_EPOCH = datetime.fromtimestamp(0, UTC)
 
 
 @dataclass(frozen=True)
@@ -57,8 +58,10 @@ def parse_schedule(value: object) -> Schedule:
     Raises ValueError with a sentence for the user.
     """
     if isinstance(value, str) and len(value.split()) == 5:
-        _cron_trigger(value)
-        return Schedule(cron=" ".join(value.split()))
+        schedule = Schedule(cron=" ".join(value.split()))
+        if _cron_trigger(schedule.cron).get_next_fire_time(None, _EPOCH) is None:
+            raise ValueError(f"{value!r} never comes: there is no such day")
+        return schedule
     try:
         seconds = parse_duration(value)
     except ValueError:
@@ -72,6 +75,8 @@ def parse_schedule(value: object) -> Schedule:
 
 def _cron_trigger(line: str) -> CronTrigger:
     minute, hour, day, month, weekday = line.split()
+    if day != "*" and weekday != "*":  # cron takes either, APScheduler both: refuse rather than surprise
+        raise ValueError(f"{line!r} names a day and a weekday: give one of them")
     try:
         return CronTrigger(
             minute=minute,
@@ -93,8 +98,8 @@ def _weekday_names(field: str) -> str:
         if match is None:
             names.append(part)
             continue
-        start = int(match[1])
-        end = int(match[2]) if match[2] else start
+        start = int(match[1] or 0)
+        end = int(match[2] or match[1] or 6)
         if end < start:
             raise ValueError(f"weekday range {part} runs backwards")
         names += [WEEKDAYS[number % 7] for number in range(start, end + 1, int(match[3] or 1))]

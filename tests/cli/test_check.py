@@ -1,0 +1,142 @@
+"""``blocklistd check`` names every mistake, or says in one line what the catalogue holds."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from blocklistd.cli import cli, main
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+GOOD = """
+feeds:
+  - {id: alpha, url: https://lists.example/1, format: lines, category: spam}
+  - {id: beta, url: https://lists.example/2, format: lines, category: spam, terms: noncommercial}
+  - {id: gamma, url: https://lists.example/3, format: lines, category: spam, enabled: false}
+"""
+BAD = """
+feeds:
+  - {id: alpha, url: https://lists.example/1, format: lines, category: spam, wieght: 3}
+  - {id: alpha, url: https://lists.example/2, format: lines, category: spam}
+"""
+
+
+@pytest.fixture
+def good(tmp_path: Path) -> Path:
+    path = tmp_path / "good.yaml"
+    path.write_text(GOOD)
+    return path
+
+
+@pytest.fixture
+def bad(tmp_path: Path) -> Path:
+    path = tmp_path / "bad.yaml"
+    path.write_text(BAD)
+    return path
+
+
+def run(*arguments: str, environment: dict[str, str] | None = None) -> tuple[int, str]:
+    result = CliRunner().invoke(cli, ["check", *arguments], env=environment)
+    return result.exit_code, result.output
+
+
+def test_good_catalogue_in_one_line(good: Path) -> None:
+    """A good catalogue is counted in one line, exit status 0."""
+    assert run("--config", str(good)) == (
+        0,
+        "good.yaml: 3 feeds, 2 on (1 noncommercial, off with --use commercial), 1 off\n",
+    )
+
+
+def test_commercial_use_is_counted(good: Path) -> None:
+    """With commercial use the line says how many feeds that setting switches off."""
+    expected = (0, "good.yaml: 3 feeds, 1 on, 2 off (1 by --use commercial)\n")
+    assert run("--config", str(good), "--use", "commercial") == expected
+    variables = {"BLOCKLISTD_CONFIG": str(good), "BLOCKLISTD_USE": "commercial"}
+    assert run(environment=variables) == expected
+
+
+def test_bad_catalogue_names_every_mistake(bad: Path) -> None:
+    """All mistakes are printed with line and path, exit status 2."""
+    status, output = run("--config", str(bad))
+    assert status == 2
+    assert output.splitlines() == [
+        f"{bad}: 2 mistakes",
+        "  line 3: feeds[0].wieght: unknown key: did you mean weight?",
+        "  line 4: feeds[1].id: 'alpha' is taken by the feed on line 3",
+    ]
+
+
+def test_json(good: Path, bad: Path) -> None:
+    """For programs there is one object with the same facts."""
+    status, output = run("--config", str(good), "--json")
+    answer = json.loads(output)
+    assert (status, answer["valid"], answer["problems"]) == (0, True, [])
+    assert (answer["feeds"], answer["enabled"], answer["disabled"], answer["noncommercial"]) == (3, 2, 1, 1)
+    status, output = run("--config", str(bad), "--json")
+    answer = json.loads(output)
+    assert (status, answer["valid"]) == (2, False)
+    assert answer["problems"][0] == {
+        "path": "feeds[0].wieght",
+        "line": 3,
+        "message": "unknown key: did you mean weight?",
+    }
+
+
+def test_exclude_of_a_feed_that_is_off_is_noted(good: Path) -> None:
+    """An exclude that has no effect, because the excluded feed is off, is said aloud."""
+    good.write_text(
+        GOOD + "  - {id: delta, url: https://l.example/, format: lines, category: spam, exclude: [gamma]}\n"
+    )
+    status, output = run("--config", str(good))
+    assert status == 0
+    assert output.splitlines()[1] == "  note: delta excludes gamma, which is off: its ranges are not taken out"
+
+
+def test_single_feed_reads_well(good: Path) -> None:
+    """One feed is not called feeds, and nothing is said about terms where none restrict."""
+    good.write_text("feeds:\n  - {id: a, url: https://l.example/, format: lines, category: spam}\n")
+    assert run("--config", str(good)) == (0, "good.yaml: 1 feed, 1 on, 0 off\n")
+
+
+def test_missing_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A file that is not there is bad usage: exit status 2 and a sentence."""
+    with pytest.raises(SystemExit) as caught:
+        main(["check", "--config", str(tmp_path / "nowhere.yaml")])
+    assert caught.value.code == 2
+    assert "cannot read the catalogue" in capsys.readouterr().err
+
+
+def test_shipped_catalogue_through_the_real_program() -> None:
+    """The installed command finds the shipped catalogue good."""
+    done = subprocess.run(
+        [sys.executable, "-m", "blocklistd", "check", "--config", "feeds.yaml"],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("feeds.yaml: ")
+    assert "noncommercial, off with --use commercial" in done.stdout
+
+
+def test_bad_catalogue_through_the_real_program(bad: Path) -> None:
+    """The exit status reaches the shell."""
+    done = subprocess.run(
+        [sys.executable, "-m", "blocklistd", "check", "--config", str(bad)],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "2 mistakes" in done.stdout
