@@ -11,28 +11,32 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
+from blocklistd.collect.state import NotDue, Part
+from blocklistd.networks import Networks, no_networks
 
+if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+__all__ = [
+    "KEPT_REJECTS",
+    "Accepted",
+    "Counts",
+    "FetchFailed",
+    "FetchOutcome",
+    "Fetched",
+    "Networks",
+    "NotDue",
+    "NotModified",
+    "ParsedFeed",
+    "Part",
+    "Refused",
+    "Reject",
+    "Verdict",
+    "no_networks",
+]
 
 KEPT_REJECTS: Final = 5
 """So many refused lines are kept with number and text; the rest are counted."""
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """The stored body of one URL of a feed, as served (still packed), with its validators."""
-
-    url: str
-    path: Path
-    size: int
-    """Bytes on the wire."""
-    digest: str
-    """SHA-256 in hexadecimal."""
-    etag: str | None = None
-    last_modified: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,13 +46,21 @@ class Fetched:
     parts: tuple[Part, ...]
     size: int
     """Bytes transferred, all parts."""
+    note: str = ""
+    """What went wrong on the way although the list came in: a fallback had to stand in."""
+    retry_after: float | None = None
+    """Seconds a server asked to be left alone, although another place had the list."""
 
 
 @dataclass(frozen=True, slots=True)
 class NotModified:
-    """Every part answered 304, or with the very bytes already held."""
+    """Every part answered 304, or with the very bytes already held; validators may be newer than those stored."""
 
     parts: tuple[Part, ...]
+    size: int = 0
+    """Bytes transferred, all parts."""
+    note: str = ""
+    retry_after: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,14 +70,6 @@ class FetchFailed:
     reason: str
     retry_after: float | None = None
     """Seconds the server asked to be left alone."""
-
-
-@dataclass(frozen=True, slots=True)
-class NotDue:
-    """Nothing was asked: ``until`` is the unix time from which it may be, ``reason`` says why."""
-
-    until: float
-    reason: str
 
 
 FetchOutcome = Fetched | NotModified | FetchFailed | NotDue
@@ -78,32 +82,6 @@ class Reject:
     line: int
     text: str
     reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Networks:
-    """The entries of one family as the list wrote them: unmerged, sorted by first and then widest first, unique.
-
-    first, last: uint32 for IPv4; for IPv6 arrays of shape (n, 2) uint64, high half first.
-    columns: per-entry values of the same length: ``first_seen``, ``last_seen`` (uint32 unix time), ``count``
-    (uint32), ``provider``, ``name``, ``country``, ``asn`` (uint32; the texts are indices into ``texts``, 0 is none).
-    A column exists only where the feed gave it.
-    """
-
-    family: int
-    first: NDArray[np.uint32] | NDArray[np.uint64]
-    last: NDArray[np.uint32] | NDArray[np.uint64]
-    columns: Mapping[str, NDArray[np.uint32]] = field(default_factory=dict)
-
-    def __len__(self) -> int:
-        return len(self.first)
-
-
-def no_networks(family: int) -> Networks:
-    """An empty set of entries."""
-    if family == 4:
-        return Networks(4, np.empty(0, np.uint32), np.empty(0, np.uint32))
-    return Networks(6, np.empty((0, 2), np.uint64), np.empty((0, 2), np.uint64))
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +134,7 @@ class ParsedFeed:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """This version of the feed must not be used: ``reason`` names why in words for the operator."""
+    """A version of a feed that must not be used: ``reason`` names why in words for the operator."""
 
     reason: str
     detail: str = ""
