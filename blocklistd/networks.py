@@ -41,3 +41,16 @@ def no_networks(family: int) -> Networks:
     if family == 4:
         return Networks(4, np.empty(0, np.uint32), np.empty(0, np.uint32))
     return Networks(6, np.empty((0, 2), np.uint64), np.empty((0, 2), np.uint64))
+
+
+def last_of_each(ascending: NDArray[Any]) -> NDArray[np.bool_]:
+    """Marks the last of every run of equal values."""
+    last = np.ones(len(ascending), np.bool_)
+    np.not_equal(ascending[1:], ascending[:-1], out=last[:-1])
+    return last
+
+
+def distinct(values: NDArray[Any]) -> NDArray[Any]:
+    """The distinct values, ascending. numpy's own ``unique`` hashes first, which takes ten times as long here."""
+    ordered = np.sort(values)
+    return ordered[last_of_each(ordered)]

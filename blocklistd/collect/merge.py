@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from blocklistd.collect.model import Networks
+from blocklistd.networks import Networks, distinct
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,7 +45,7 @@ def make_networks(family: int, chunks: Sequence[tuple[NDArray[Any], NDArray[Any]
 
 def _bare4(first: NDArray[np.uint32], last: NDArray[np.uint32]) -> Networks:
     """Both ends fit into one number, which sorts faster."""
-    keys = np.unique(first.astype(np.uint64) << np.uint64(32) | ~last)
+    keys = distinct(first.astype(np.uint64) << np.uint64(32) | ~last)
     return Networks(4, (keys >> np.uint64(32)).astype(np.uint32), ~keys.astype(np.uint32))
 
 

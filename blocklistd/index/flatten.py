@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from blocklistd.index.intervals import Intervals, last_of_each, total
+from blocklistd.index.intervals import Intervals, total
+from blocklistd.networks import last_of_each
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

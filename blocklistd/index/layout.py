@@ -137,6 +137,7 @@ class Section:
         base = HEADER.size + length
         self.kind: str = header["kind"]
         self.arrays: dict[str, memoryview] = {}
+        filled = base
         for name, code, count, offset in header["arrays"]:
             end = base + offset + count * ITEM_SIZES[code]
             if end > len(view):
@@ -145,6 +146,9 @@ class Section:
             self._views.append(part)
             self.arrays[name] = part.cast(code)
             self._views.append(self.arrays[name])
+            filled = end + (base - end) % ALIGNMENT
+        if filled != len(view):  # the length of the header is under no checksum: it proves itself by an exact fit
+            raise SnapshotCorrupt(f"{path.name}: damaged header")
 
     def close(self) -> None:
         """Unmap. Views that are still in use keep the mapping until they go."""

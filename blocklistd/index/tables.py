@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from blocklistd.index.intervals import Scale, distinct, last_of_each
+from blocklistd.index.intervals import Scale
 from blocklistd.index.layout import encode_section
+from blocklistd.networks import distinct, last_of_each
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -75,9 +76,9 @@ def _record_numbers(
     numbers = networks.columns.get("asn", nothing)
     names = networks.columns.get("name" if "asn" in networks.columns else "country", nothing)
     pairs = numbers.astype(np.uint64) << np.uint64(32) | names.astype(np.uint64)
-    distinct, inverse = np.unique(pairs, return_inverse=True)
+    pairs, inverse = np.unique(pairs, return_inverse=True)
     own = [
-        records.setdefault((int(pair >> 32), texts[int(pair & 0xFFFFFFFF)]), len(records)) for pair in distinct.tolist()
+        records.setdefault((int(pair >> 32), texts[int(pair & 0xFFFFFFFF)]), len(records)) for pair in pairs.tolist()
     ]
     return np.array(own, np.uint32)[inverse] if own else nothing
 

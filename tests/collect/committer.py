@@ -1,15 +1,18 @@
 """Run as a program: commits version after version of one feed until it is killed.
 
-Each version has two parts of random length that begin with the version's number.
+Each version has two parts that follow from its number. With a second argument it commits one version and kills
+itself right before the file operation of that number.
 """
 
 from __future__ import annotations
 
+import os
 import random
+import signal
 import sys
 from pathlib import Path
 
-from blocklistd.collect.state import read_state
+from blocklistd.collect.state import FeedState, read_state
 from blocklistd.collect.store import Candidate, commit
 
 
@@ -18,20 +21,42 @@ def body(version: int, part: int) -> bytes:
     return f"{version // (1 + part)} {part}\n".encode() + random.Random(version // (1 + part)).randbytes(20_000)
 
 
-def main(data: Path) -> None:
-    state = read_state(data, "made")
-    version = int(state.reason or 0)
+def put(data: Path, version: int) -> None:
+    """Commit one version."""
+    parts = []
+    for number in range(2):
+        with Candidate(data, "made", 2**20) as candidate:
+            candidate.write(body(version, number))
+            parts.append(candidate.finish(f"https://lists.example/{number}"))
+    commit(data, FeedState("made", reason=str(version)), parts, durable=version % 2 == 0)
+    sys.stdout.write(f"{version}\n")
+    sys.stdout.flush()
+
+
+def die_at(step: int) -> None:
+    """Kill this process right before the file operation of that number, from 0."""
+    left = step
+
+    def watch(event: str, arguments: tuple[object, ...]) -> None:
+        nonlocal left
+        if event in {"open", "os.rename", "os.remove", "os.chmod", "os.mkdir"}:
+            left -= 1
+            if left < 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    sys.addaudithook(watch)
+
+
+def main(data: Path, step: str = "") -> None:
+    version = int(read_state(data, "made").reason or 0)
+    if step:
+        die_at(int(step))
+        put(data, version + 1)
+        return
     while True:
         version += 1
-        parts = []
-        for number in range(2):
-            with Candidate(data, "made", 2**20) as candidate:
-                candidate.write(body(version, number))
-                parts.append(candidate.finish(f"https://lists.example/{number}"))
-        commit(data, type(state)("made", reason=str(version)), parts, durable=version % 2 == 0)
-        sys.stdout.write(f"{version}\n")
-        sys.stdout.flush()
+        put(data, version)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), *sys.argv[2:])

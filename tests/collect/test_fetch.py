@@ -438,6 +438,30 @@ async def test_an_endless_list_is_cut_off(tmp_path: Path) -> None:
     assert sent < 64 * 2**20
 
 
+async def test_an_announced_size_is_enough_to_refuse(tmp_path: Path) -> None:
+    """A list that says it is too large is refused before its first byte."""
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: 1001\r\n\r\n"
+    async with raw_server(says(head, pause=30)) as url:
+        assert await reason(tmp_path, make_feed(url, max_bytes=1000)) == "larger than 1000"
+
+
+async def test_padding_counts_on_the_wire(tmp_path: Path) -> None:
+    """Bytes behind the end of a gzip stream are ignored, but not for ever."""
+    async with list_server() as lists:
+        lists.answers["/list"] = responds(200, gzip.compress(BODY) + bytes(2**20), Content_Encoding="gzip")
+        feed = make_feed(lists.url(), max_bytes="1MiB")
+        assert await reason(tmp_path, feed) == "larger than 1MiB"
+
+    async def endless(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n" + gzip.compress(BODY))
+        while True:
+            writer.write(bytes(2**16))
+            await writer.drain()
+
+    async with raw_server(endless) as url:
+        assert await reason(tmp_path, make_feed(url, max_bytes="1MiB")) == "larger than 1MiB"
+
+
 async def test_a_bomb_is_cut_off_early(tmp_path: Path) -> None:
     """200 MB of zeros in 200 kB of gzip are inflated no further than the limit."""
     bomb = gzip.compress(bytes(200 * 2**20), compresslevel=6)

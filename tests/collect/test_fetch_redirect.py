@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 from typing import TYPE_CHECKING, Any
 
@@ -66,6 +67,19 @@ async def test_a_chain_of_redirects_has_an_end(tmp_path: Path) -> None:
         lists.requests.clear()
         assert await reason(tmp_path, make_feed(lists.url("/loop"))) == "more than 5 redirects"
         assert len(lists.requests) == MAX_REDIRECTS + 1
+
+
+async def test_slow_redirects_share_one_time_limit(tmp_path: Path) -> None:
+    """The time limit of a feed holds for the whole chain, not for each step of it."""
+
+    async def answer(request: web.Request) -> web.Response:
+        await asyncio.sleep(0.4)
+        return web.Response(status=302, headers={"Location": "/list"})
+
+    async with list_server() as lists:
+        lists.answers["/list"] = answer
+        assert await reason(tmp_path, make_feed(lists.url(), timeout="1s")) == "timed out after 1 s"
+        assert len(lists.requests) <= 3
 
 
 @pytest.mark.parametrize(
