@@ -126,6 +126,7 @@ class _Reading:
     def __init__(self, document: Document) -> None:
         self.document = document
         self.problems = list(document.problems)
+        self.noted = {problem.path for problem in self.problems}
         self.defaults: dict[str, Any] = {}
 
     def read(self) -> list[Feed]:
@@ -149,9 +150,9 @@ class _Reading:
         self._check_references([self._raw(entry) for entry in entries])
         return [feed for feed in feeds if feed is not None]
 
-    def _note(self, where: Where, message: str, line: int | None = None) -> None:
-        line = self.document.lines.get(where, 0) if line is None else line
-        self.problems.append(Problem(path_text(where), line, message))
+    def _note(self, where: Where, message: str) -> None:
+        self.problems.append(Problem(path_text(where), self.document.lines.get(where, 0), message))
+        self.noted.add(path_text(where))
 
     # ── defaults ──────────────────────────────────────────────────────────────────────────────────
 
@@ -234,7 +235,7 @@ class _Reading:
         path = (*where, *location)
         while path not in self.document.lines:  # a key inside a value that the line map does not know
             path = path[:-1]
-        if not any(problem.path == path_text(path) for problem in self.problems):
+        if path_text(path) not in self.noted:
             self._note(path, sentence_of(detail))
         return field
 
@@ -284,7 +285,7 @@ class _Reading:
     def _note_reference(self, where: Where, field: str, sentence: str) -> None:
         if where in self.document.lines:
             self._note(where, sentence)
-        elif not any(problem.path == f"defaults.{field}" for problem in self.problems):
+        elif f"defaults.{field}" not in self.noted:
             self._note(("defaults", field), sentence)
 
     @staticmethod
@@ -339,17 +340,18 @@ def _cycles(graph: Mapping[str, list[str]]) -> Iterator[tuple[str, ...]]:
     """Every circle once, starting with the feed that stands first; a feed that names itself is none."""
     done: set[str] = set()
     for start in graph:
-        trail: list[str] = []
+        trail: dict[str, None] = {}  # in order, and quick to look in
         branches = [iter((start,))]
         while branches:
             name = next(branches[-1], None)
             if name is None:
                 branches.pop()
                 if trail:
-                    done.add(trail.pop())
+                    done.add(trail.popitem()[0])
             elif name in trail:
-                if len(cycle := trail[trail.index(name) :]) > 1:
-                    yield tuple(cycle)
+                names = tuple(trail)
+                if len(cycle := names[names.index(name) :]) > 1:
+                    yield cycle
             elif name in graph and name not in done:
-                trail.append(name)
+                trail[name] = None
                 branches.append(iter(graph[name]))

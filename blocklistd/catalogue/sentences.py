@@ -29,6 +29,9 @@ CHOICES: Final[dict[str, tuple[str, ...]]] = {
 }
 """Fields with a fixed set of words; for columns the set is that of its keys."""
 
+MOST_COMPARED: Final = 500
+"""Among more names than these a near one is not looked for: comparing is slow."""
+
 NOUNS: Final = {"columns": "role", "terms": "kind of terms"}
 
 MISSING: Final = {
@@ -78,7 +81,8 @@ def unknown_word(noun: str, word: Any, known: Iterable[str]) -> str:
 
 
 def _did_you_mean(word: str, known: Iterable[str]) -> str:
-    near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.7)
+    names = list(known)
+    near = difflib.get_close_matches(word, names, n=1, cutoff=0.7) if len(names) <= MOST_COMPARED else []
     return f": did you mean {near[0]}?" if near else ""
 
 

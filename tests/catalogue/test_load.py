@@ -216,3 +216,11 @@ def test_variable_cannot_smuggle_headers_and_is_not_printed(value: str) -> None:
         expand_headers(feed, {"ALPHA_KEY": value})
     assert "ALPHA_KEY" in str(caught.value)
     assert "s3cret" not in str(caught.value)
+
+
+def test_long_chain_of_references_is_no_circle() -> None:
+    """Feeds may exclude one another in a chain of any length; only a circle is a mistake."""
+    entry = "  - {{id: f{}, url: https://lists.example/{}, format: lines, category: spam, exclude: [f{}]}}\n"
+    chain = "".join(entry.format(number, number, number + 1) for number in range(1500))
+    last = "  - {id: f1500, url: https://lists.example/1500, format: lines, category: spam}\n"
+    assert len(read_catalogue("feeds:\n" + chain + last, "feeds.yaml").feeds) == 1501

@@ -109,6 +109,67 @@ def test_shipped_feed_reads_its_list(case: Case, catalogue: Catalogue) -> None:
 
 
 SYNTHETIC = {
+    "dataplane_dnsrd": (
+        (
+            b"# ASN  |  AS name  |  ipaddr  |  lastseen  |  category\n"
+            b"64500  |  A NAME | WITH | BARS  |  192.0.2.1  |  2026-01-31 12:00:00  |  dnsrd\n"
+            b"NA     |  NA                    |  2001:db8::1  |  2026-01-31 12:00:00  |  dnsrd\n"
+        ),
+        ["192.0.2.1", "2001:db8::1"],
+    ),
+    "dshield_block": (
+        (
+            b"# updated\nStart\tEnd\tNetmask\tAttacks\tName\tCountry\temail\n"
+            b"192.0.2.0\t192.0.2.255\t24\t788\tA Name\tJP\ta@example.net\n198.51.100.0\t198.51.100.255\t24\t5\t\t\t\n"
+        ),
+        ["192.0.2.0", "198.51.100.0"],
+    ),
+    "spamhaus_drop_v6": (
+        b'{"cidr":"2001:db8::/32","sblid":"SBL1"}\n{"type":"metadata","timestamp":1787415242,"records":1}\n',
+        ["2001:db8::"],
+    ),
+    "ipsum": (b"# Last update\n192.0.2.1\t3\n192.0.2.2\t2\n192.0.2.3\t10\n", ["192.0.2.1", "192.0.2.3"]),
+    "tor_exit_addresses": (
+        (
+            b"ExitNode 00\nPublished 2026-01-31 12:00:00\nLastStatus 2026-01-31 13:00:00\n"
+            b"ExitAddress 192.0.2.1 2026-01-31 12:08:10\nExitAddress 192.0.2.2 2026-01-31 12:08:10\n"
+        ),
+        ["192.0.2.1", "192.0.2.2"],
+    ),
+    "bruteforceblocker": (
+        b"# IP\t# Last Reported\tCount\tID\n192.0.2.1\t\t# 2026-01-31 12:00:00\t\t148\t5329\n",
+        ["192.0.2.1"],
+    ),
+    "dshield_sources": (
+        (
+            b"<sources><data><ip>192.000.002.010</ip><attacks>1</attacks><count>2</count>"
+            b"<firstseen>2026-01-01</firstseen><lastseen>2026-01-31</lastseen></data></sources>"
+        ),
+        ["192.0.2.10"],
+    ),
+    "azure": (
+        (
+            b'{"values": [{"name": "Storage", "properties": {"addressPrefixes": ["192.0.2.0/25"]}},\r\n'
+            b' {"name": "AzureCloud", "properties": {"addressPrefixes": ["198.51.100.0/24", "2001:db8::/32"]}}]}'
+        ),
+        ["198.51.100.0", "2001:db8::"],
+    ),
+    "github": (
+        b'{"ssh_keys": ["192.0.2.9"], "domains": {"web": ["a"]}, "hooks": ["192.0.2.0/25"], "git": ["2001:db8::/48"]}',
+        ["192.0.2.0", "2001:db8::"],
+    ),
+    "aws": (
+        b'{"prefixes": [{"ip_prefix": "192.0.2.0/24"}], "ipv6_prefixes": [{"ipv6_prefix": "2001:db8::/32"}]}',
+        ["192.0.2.0", "2001:db8::"],
+    ),
+    "googlebot": (
+        b'{"prefixes": [{"ipv4Prefix": "192.0.2.0/27"}, {"ipv6Prefix": "2001:db8::/64"}]}',
+        ["192.0.2.0", "2001:db8::"],
+    ),
+    "monosans_proxies": (
+        b'[{"host": "192.0.2.1", "exit_ip": "192.0.2.2"}, {"host": "192.0.2.3", "exit_ip": null}]',
+        ["192.0.2.1", "192.0.2.2", "192.0.2.3"],
+    ),
     "botscout_last": (
         b'al,a@example.org,192.0.2.1\r\n"b, c",<a href="/m">b@example.org</a>,2001:db8::1\r\nname 1.2,x@example.org\n',
         ["192.0.2.1", "2001:db8::1"],
