@@ -216,9 +216,8 @@ def read_tokens(tokens: Sequence[str]) -> Ranges:
     colons = [row for row in rest if ":" in tokens[row]]
     for start in range(0, len(colons), 512):
         _read_six(tokens, colons[start : start + 512], found)
-    for row in rest:
-        if not found.family[row]:
-            found.set(row, parse_entry(tokens[row]))
+    for row in np.flatnonzero(found.family == 0).tolist():
+        found.set(row, parse_entry(tokens[row]))
     return found
 
 
@@ -231,7 +230,7 @@ def read_pairs(starts: Sequence[str], ends: Sequence[str]) -> Ranges:
         left = _read_plain(tokens, half)
         for start in range(0, len(left), 512):
             _read_six(tokens, left[start : start + 512], half)
-        rest.update(row for row in left if not half.family[row])
+        rest.update(np.flatnonzero(half.family == 0).tolist())
     ordered = (low.first[:, 0] < high.first[:, 0]) | (
         (low.first[:, 0] == high.first[:, 0]) & (low.first[:, 1] <= high.first[:, 1])
     )

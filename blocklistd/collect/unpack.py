@@ -127,8 +127,6 @@ def _zip(data: bytes, feed: Feed) -> bytes:
             wanted = "" if feed.member is None else f" named {feed.member}"
             hint = "" if feed.member is not None or not files else ": say which with member"
             raise BadBody(f"zip archive holds {len(files)} files{wanted}{hint}")
-        if files[0].flag_bits & 1:
-            raise BadBody("zip archive is encrypted")
         with archive.open(files[0]) as stream:
             return _drain(stream, len(data), feed.max_bytes)
 

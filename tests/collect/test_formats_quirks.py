@@ -113,10 +113,10 @@ def test_quirk_15_several_parts_are_one_feed_and_a_part_may_be_empty() -> None:
 def test_quirk_17_one_line_of_several_megabytes_is_a_list() -> None:
     """Addresses separated by commas without a newline are all read, a bad one among them is refused alone."""
     cells = [f"10.{n >> 16}.{n >> 8 & 255}.{n & 255}" for n in range(200_000)]
-    cells[1234] = "10.0.0.256"
-    parsed = parse(",".join(cells))
-    assert (parsed.counts.entries, parsed.counts.unique, parsed.counts.rejected) == (199_999, 199_999, 1)
-    assert (parsed.rejects[0].line, parsed.rejects[0].text) == (1, "10.0.0.256")
+    cells[1234], cells[1235] = "10.0.0.256", "64.0.0.0/3"
+    parsed = parse("# header\n" + ",".join(cells))
+    assert (parsed.counts.entries, parsed.counts.unique, parsed.counts.rejected) == (199_998, 199_998, 2)
+    assert {(refused.line, refused.text) for refused in parsed.rejects} == {(2, "10.0.0.256"), (2, "64.0.0.0/3")}
 
 
 def test_quirk_17_a_long_line_does_not_throw_the_list_away() -> None:
@@ -341,6 +341,8 @@ def test_quirk_44_the_second_address_of_a_row_is_not_taken() -> None:
     """Source and destination in one row: only the named column counts, even where it is no address."""
     parsed = parse("x,192.0.2.1,198.51.100.1\ny,-,198.51.100.2\n", format="csv", columns={"address": 2})
     assert (cidrs(parsed.v4), parsed.counts.rejected) == (["192.0.2.1/32"], 1)
+    row = "192.0.2.1,AS64496,DE,1767323045,bot,sinkhole.example,198.51.100.1,198.51.100.2,80\n"
+    assert cidrs(parse(row).v4) == ["192.0.2.1/32"]  # a line with cells of many kinds is no list of addresses
 
 
 def test_quirk_45_duplicates_are_counted_and_kept_once() -> None:
@@ -428,7 +430,12 @@ def test_quirk_51_no_bans_now_is_an_empty_list() -> None:
 
 
 @pytest.mark.parametrize(
-    "script", ["CREATE TABLE other (a)", "CREATE TABLE bans (a, b)", "CREATE VIEW bips AS SELECT 1 AS ip"]
+    "script",
+    [
+        "CREATE TABLE other (a)",
+        "CREATE TABLE bans (a, b)",
+        "CREATE VIEW bips AS SELECT 1 AS ip, 2 AS jail, 3 AS timeofban",
+    ],
 )
 def test_quirk_51_a_database_without_bans_is_refused(script: str) -> None:
     """Another program's database, or one whose tables are not fail2ban's, is no list."""

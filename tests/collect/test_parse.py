@@ -75,6 +75,11 @@ def test_columns_follow_their_entries_through_sorting() -> None:
     counts = parsed.v4.columns["count"].tolist()
     assert counts == sorted(counts)
     assert [parsed.texts[index] for index in parsed.v4.columns["provider"]] == [f"p{n}" for n in range(1, 100)]
+    nested = parse(
+        "192.0.2.0/25,,,,1\n192.0.2.0/24,,,,2\n192.0.2.0/25,,,,3\n2001:db8::/64,,,,4\n2001:db8::/32,,,,5\n", **TABLE
+    )
+    assert (cidrs(nested.v4), nested.v4.columns["count"].tolist()) == (["192.0.2.0/24", "192.0.2.0/25"], [2, 3])
+    assert (cidrs(nested.v6), nested.v6.columns["count"].tolist()) == (["2001:db8::/32", "2001:db8::/64"], [5, 4])
 
 
 def test_a_column_exists_only_where_the_feed_gives_it() -> None:

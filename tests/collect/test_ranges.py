@@ -103,6 +103,7 @@ def entries_of(ranges: Ranges) -> list[Entry | None]:
 @example("192.0.2.1/24,192.0.2.2/255.255.255.0")
 @example("1.2.3.4")
 @example("0.0.0.0/0\n255.255.255.255/32\n255.255.255.255")
+@example("192.0.2.\n.0.2.1\n192..2.1\n192.0.2./24\n192.0.2.1/ 5\n192.0.2.1/#")
 @example("\n\n#\n \n#192.0.2.1\n #192.0.2.1\n")
 def test_lines_read_fast_are_lines_read_carefully(text: str) -> None:
     """Whatever the lines hold, the numpy reader with its fallback gives the entries and refusals of the careful one."""

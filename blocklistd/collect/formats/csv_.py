@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from blocklistd.catalogue.feed import Feed
     from blocklistd.collect.model import Reject
 
-BLOCK_SIZE: Final = 256 * 2**10
+BLOCK_SIZE: Final = 128 * 2**10
 """Smaller than elsewhere: the cells of a block shall fit into the processor's cache."""
 _IDLE: Final = (b"\n#", b"\n\n", b"\n ", b"\n\t")
 """What a block must contain to hold a line that is blank or a comment, unless it is the first."""
