@@ -164,9 +164,9 @@ class Sample(NamedTuple):
 
 def exposition(samples: Iterable[Sample], accept: str) -> tuple[bytes, str]:
     """Write samples as Prometheus text, or OpenMetrics where ``accept`` asks for it: (body, content type)."""
-    from prometheus_client import CollectorRegistry  # noqa: PLC0415 - 60 ms, paid at the first scrape only
-    from prometheus_client.exposition import choose_encoder  # noqa: PLC0415
-    from prometheus_client.registry import Collector  # noqa: PLC0415
+    from prometheus_client import CollectorRegistry
+    from prometheus_client.exposition import choose_encoder
+    from prometheus_client.registry import Collector
 
     families = list(_families(samples))
 
@@ -181,7 +181,7 @@ def exposition(samples: Iterable[Sample], accept: str) -> tuple[bytes, str]:
 
 
 def _families(samples: Iterable[Sample]) -> Iterator[Family]:
-    from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily  # noqa: PLC0415
+    from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily
 
     grouped: dict[Metric, list[Sample]] = {metric: [] for metric in METRICS}
     for sample in samples:

@@ -1,0 +1,81 @@
+"""From settings to running workers, before anything heavy is loaded.
+
+A worker needs a third of a second to import what answers over HTTP, so it is started first; while it does so the
+supervisor imports asyncio, the catalogue and the scheduler.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from blocklistd.daemon.memory import anonymous_file
+from blocklistd.daemon.sockets import close_sockets, open_sockets, remove_socket_files, socket_files
+from blocklistd.metrics import ROW_BYTES
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from blocklistd.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """A worker process just started and our end of its control channel."""
+
+    process: subprocess.Popen[bytes]
+    control: socket.socket
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """What all workers stand on: the listening sockets and the handle of the shared counters."""
+
+    sockets: Sequence[socket.socket]
+    counters: int
+    environment: Mapping[str, str]
+    rows: int
+
+    def start_worker(self, number: int) -> Started:
+        """Start worker ``number`` (from 1), which writes counter row ``number``. Raises OSError."""
+        ours, theirs = socket.socketpair()
+        try:
+            handles = [theirs.fileno(), self.counters, *(listener.fileno() for listener in self.sockets)]
+            arguments = [number, self.rows, *handles]
+            process = subprocess.Popen(  # noqa: S603 - our own module, numbers as arguments
+                [sys.executable, "-m", "blocklistd.daemon.worker", *map(str, arguments)],
+                pass_fds=handles,
+                env=dict(self.environment),
+                stdin=subprocess.DEVNULL,
+            )
+        except BaseException:
+            ours.close()
+            raise
+        finally:
+            theirs.close()
+        return Started(process, ours)
+
+
+def launch(settings: Settings) -> int:
+    """Run the daemon until it is told to stop; the exit status. Raises UsageError, ListenFailed."""
+    ours = os.environ.get("LISTEN_PID") != str(os.getpid())
+    sockets = open_sockets(settings.listen, allow_anonymous=settings.allow_anonymous, environment=os.environ)
+    files = socket_files(sockets) if ours else {}
+    rows = settings.workers + 1
+    counters = anonymous_file("blocklistd-counters", size=rows * ROW_BYTES)
+    hidden = {"NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"}
+    environment = {name: value for name, value in os.environ.items() if name not in hidden}
+    ground = Ground(sockets, counters, environment | settings.as_environment(), rows)
+    try:
+        first = [ground.start_worker(number) for number in range(1, rows)]
+        from blocklistd.daemon.supervisor import supervise
+
+        return supervise(settings, ground, first)
+    finally:
+        close_sockets(sockets)
+        os.close(counters)
+        remove_socket_files(files)

@@ -1,0 +1,201 @@
+"""The process that answers: ``python -m blocklistd.daemon.worker NUMBER ROWS CONTROL COUNTERS LISTENER…``.
+
+Everything it needs is inherited: listening sockets, its end of the control channel and the shared counters by number,
+the settings in the environment. It maps the snapshot while it imports the web server, answers, follows the current
+snapshot, and finishes what is under way when the supervisor says so or is gone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from blocklistd.daemon.control import Channel
+from blocklistd.daemon.logs import set_up_logging
+from blocklistd.daemon.sockets import BACKLOG
+from blocklistd.index.current import CurrentSnapshot
+from blocklistd.metrics import Counters
+from blocklistd.settings import Settings, read_settings
+
+if TYPE_CHECKING:
+    from aiohttp import web
+
+    from blocklistd.web.service import RefreshReply, Service
+
+logger = logging.getLogger(__name__)
+
+POLL: Final = 0.5
+"""Seconds between two looks at the pointer of the current snapshot."""
+WISH_PATIENCE: Final = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Inheritance:
+    """The numbers on the command line."""
+
+    number: int
+    rows: int
+    control: int
+    counters: int
+    listeners: tuple[int, ...]
+
+    @classmethod
+    def read(cls, arguments: list[str]) -> Inheritance:
+        """From the arguments."""
+        number, rows, control, counters, *listeners = map(int, arguments)
+        return cls(number, rows, control, counters, tuple(listeners))
+
+
+def main(arguments: list[str]) -> None:
+    """Answer until told to stop."""
+    for number in (signal.SIGINT, signal.SIGHUP):  # a terminal sends them to all; the supervisor decides
+        signal.signal(number, signal.SIG_IGN)
+    settings = read_settings({}, os.environ)
+    set_up_logging(settings.log_level, settings.log_format)
+    cell = CurrentSnapshot(settings.data)
+    mapping = threading.Thread(target=cell.poll)
+    mapping.start()
+    import uvloop
+    from aiohttp import web  # noqa: F401
+
+    mapping.join()
+    uvloop.run(Answering(settings, Inheritance.read(arguments), cell).run())
+
+
+class Answering:
+    """One worker's life."""
+
+    def __init__(self, settings: Settings, inheritance: Inheritance, cell: CurrentSnapshot) -> None:
+        from blocklistd.web.service import Service
+
+        self._settings = settings
+        self._inheritance = inheritance
+        self._cell = cell
+        counters = Counters(inheritance.counters, inheritance.rows)
+        self._service: Service = Service(
+            cell, settings.data, counters, counters.row(inheritance.number), ask_refresh=self._wish
+        )
+        self._stop = asyncio.Event()
+        self._wishes: dict[int, asyncio.Future[RefreshReply]] = {}
+        self._channel: Channel | None = None
+
+    async def run(self) -> None:
+        """Open, answer, follow, drain."""
+        from aiohttp import web
+
+        from blocklistd.web.app import make_app
+
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self._stop.set)
+        self._channel = await Channel.over(socket.socket(fileno=self._inheritance.control))
+        runner = web.AppRunner(make_app(self._service), shutdown_timeout=1.0)
+        await runner.setup()
+        servers = [await self._listen(runner, handle) for handle in self._inheritance.listeners]
+        snapshot = self._cell.snapshot
+        self._note_generation()
+        self._channel.send(ready=snapshot.id if snapshot else None)
+        tasks = [asyncio.create_task(work) for work in (self._follow_snapshot(), self._follow_supervisor())]
+        await self._stop.wait()
+        tasks[0].cancel()
+        for server in servers:
+            server.close()
+        await self._drain()
+        await runner.cleanup()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self._channel.close()
+
+    async def _listen(self, runner: web.AppRunner, handle: int) -> asyncio.AbstractServer:
+        from blocklistd.web.protocol import connection_factory
+
+        assert runner.server is not None
+        loop = asyncio.get_running_loop()
+        accept = connection_factory(runner.server, loop)
+        listener = socket.socket(fileno=handle)
+        if listener.family != socket.AF_UNIX:
+            return await loop.create_server(accept, sock=listener, backlog=BACKLOG)
+        # the file belongs to the supervisor: a worker that ends must not remove it
+        options: dict[str, Any] = {"cleanup_socket": False} if sys.version_info >= (3, 13) else {}
+        return await loop.create_unix_server(accept, sock=listener, backlog=BACKLOG, **options)
+
+    async def _follow_snapshot(self) -> None:
+        """Switch to each new snapshot; opening one verifies it, so that happens in a thread."""
+        problem = ""
+        while True:
+            await asyncio.sleep(POLL)
+            switched = await asyncio.to_thread(self._cell.poll)
+            snapshot = self._cell.snapshot
+            if switched and snapshot is not None and self._channel is not None:
+                self._note_generation()
+                self._channel.send(snapshot=snapshot.id)
+            if self._cell.problem != problem:
+                problem = self._cell.problem
+                if problem:
+                    logger.error("the newest snapshot cannot be used: %s", problem)
+
+    def _note_generation(self) -> None:
+        snapshot = self._cell.snapshot
+        self._service.row.set_generation(snapshot.generation if snapshot else 0)
+
+    async def _follow_supervisor(self) -> None:
+        """Do what the supervisor says; its end is an order to stop."""
+        from blocklistd.web.notices import CatalogueNotice, RefreshReport
+
+        assert self._channel is not None
+        notices = self._service.notices
+        while (message := await self._channel.receive()) is not None:
+            if "ping" in message:
+                self._channel.send(pong=message["ping"])
+            if "report" in message:
+                notices.refresh = RefreshReport.from_document(message["report"])
+            if "refreshing" in message:
+                notices.refreshing = bool(message["refreshing"])
+            if "catalogue" in message:
+                notices.catalogue = CatalogueNotice.from_document(message["catalogue"])
+            if "reply" in message:
+                self._deliver(message)
+            if "stop" in message:
+                self._stop.set()
+        self._stop.set()
+
+    async def _wish(self) -> RefreshReply:
+        from blocklistd.web.service import RefreshReply
+
+        number = max(self._wishes, default=0) + 1
+        reply: asyncio.Future[RefreshReply] = asyncio.get_running_loop().create_future()
+        self._wishes[number] = reply
+        try:
+            if self._channel is not None:
+                self._channel.send(wish=number)
+            async with asyncio.timeout(WISH_PATIENCE):
+                return await reply
+        except TimeoutError:
+            return RefreshReply(503, "The supervisor did not answer; the log may say more.")
+        finally:
+            del self._wishes[number]
+
+    def _deliver(self, message: dict[str, Any]) -> None:
+        from blocklistd.web.service import RefreshReply
+
+        waiting = self._wishes.get(message["reply"])
+        if waiting is not None and not waiting.done():
+            waiting.set_result(RefreshReply(int(message["status"]), str(message["sentence"])))
+
+    async def _drain(self) -> None:
+        """Wait for requests under way as long as the settings allow; idle connections are closed by the clean-up."""
+        self._service.draining = True
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._settings.drain):
+                await self._service.idle()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

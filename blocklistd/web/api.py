@@ -1,0 +1,170 @@
+"""The handlers: read the question, ask the core, choose a response.
+
+Each takes a request and gives a response or raises; ``problems`` turns what is raised into an answer. A handler takes
+``service.snapshot`` once and uses that object to the end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any, Final
+
+from aiohttp import web
+
+from blocklistd.metrics import LISTED, LOOKUPS, SLOT_OF
+from blocklistd.version import VERSION
+from blocklistd.web.access import require_operator
+from blocklistd.web.bodies import JSON, MSGPACK, Answers, encode
+from blocklistd.web.feeds import FeedStatus, moment
+from blocklistd.web.problems import RequestRefused, problem
+from blocklistd.web.scrape import exposition_of
+from blocklistd.web.service import SERVICE, Service
+
+ASKED: Final = SLOT_OF[LOOKUPS, ("ip",)]
+FOUND: Final = SLOT_OF[LISTED, ("ip",)]
+LONGEST_DOMAIN: Final = 260
+NOT_IN_DOMAINS: Final = frozenset("*/|^:@ \t\r\n\0")
+NO_CACHE: Final = {"Cache-Control": "no-store"}
+
+
+def wants_msgpack(request: web.Request) -> bool:
+    """Whether ``Accept`` names msgpack, with any weight but 0."""
+    accept = request.headers.get("Accept")
+    if not accept or "msgpack" not in accept:
+        return False
+    for choice in accept.lower().split(","):
+        kind, *parameters = (part.strip() for part in choice.split(";"))
+        if kind in {MSGPACK, "application/x-msgpack", "application/vnd.msgpack"}:
+            return not any(part.startswith("q=") and not part[2:].strip("0.") for part in parameters)
+    return False
+
+
+def answer(request: web.Request, body: object, *, status: int = 200) -> web.Response:
+    """A body as JSON, or as msgpack where the caller accepts it."""
+    packed = wants_msgpack(request)
+    content_type = MSGPACK if packed else JSON
+    return web.Response(body=encode(body, packed=packed), status=status, content_type=content_type)
+
+
+async def get_ip(request: web.Request) -> web.Response:
+    """Which feeds name one address."""
+    service = request.app[SERVICE]
+    packed = wants_msgpack(request)
+    answers = Answers(service.snapshot, packed=packed)
+    body = answers.single(request.match_info["ip"])
+    service.row.add_at(ASKED)
+    if answers.listed:
+        service.row.add_at(FOUND)
+    return web.Response(body=body, content_type=MSGPACK if packed else JSON)
+
+
+async def get_domain(request: web.Request) -> web.Response:
+    """Which feeds name one domain."""
+    from blocklistd.collect.names import read_domain
+
+    service = request.app[SERVICE]
+    snapshot = service.snapshot
+    asked = request.match_info["name"]
+    usable = len(asked) <= LONGEST_DOMAIN and not NOT_IN_DOMAINS.intersection(asked) and not asked.startswith(".")
+    name = read_domain(asked) if usable else None
+    if name is None:
+        raise RequestRefused(400, f"{asked[:100]!r} is not a domain name such as mail.example.org")
+    listing = snapshot.domain(name)
+    service.row.add(LOOKUPS, "domain")
+    if listing.listed:
+        service.row.add(LISTED, "domain")
+    body = {"domain": name, "listed": listing.listed, "feeds": listing.feeds, "snapshot": snapshot.id}
+    return answer(request, body)
+
+
+async def get_feeds(request: web.Request) -> web.Response:
+    """State of every feed, of the snapshot, and of the last refresh."""
+    service = request.app[SERVICE]
+    feeds = await service.feeds()
+    return answer(request, {**_summary(service), "feeds": [feed.as_body() for feed in feeds]})
+
+
+async def get_feed(request: web.Request) -> web.Response:
+    """State of one feed."""
+    wanted = request.match_info["id"]
+    found: FeedStatus | None = next((feed for feed in await request.app[SERVICE].feeds() if feed.id == wanted), None)
+    if found is None:
+        raise RequestRefused(404, f"There is no feed {wanted[:64]!r}; GET /v1/feeds names them all.")
+    return answer(request, found.as_body())
+
+
+def _summary(service: Service) -> dict[str, Any]:
+    snapshot, notices = service.cell.snapshot, service.notices
+    refresh, catalogue = notices.refresh, notices.catalogue
+    return {
+        "snapshot": snapshot.id if snapshot else None,
+        "generation": snapshot.generation if snapshot else None,
+        "built_at": moment(snapshot.built_at) if snapshot else None,
+        "age_seconds": round(time.time() - snapshot.built_at) if snapshot else None,
+        "snapshot_problem": service.cell.problem or None,
+        "refreshing": notices.refreshing,
+        "refresh": {
+            "started": moment(refresh.started),
+            "finished": moment(refresh.finished),
+            "published": refresh.published,
+            "error": refresh.error or None,
+        }
+        if refresh
+        else None,
+        "catalogue": {"read_at": moment(catalogue.read_at), "error": catalogue.problem or None} if catalogue else None,
+    }
+
+
+async def post_refresh(request: web.Request) -> web.Response:
+    """Ask the supervisor to fetch now."""
+    require_operator(request)
+    reply = await request.app[SERVICE].ask_refresh()
+    if reply.status != 202:
+        return problem(reply.status, reply.sentence)
+    return answer(request, {"accepted": True, "detail": reply.sentence, "progress": "/v1/feeds"}, status=202)
+
+
+async def get_health(request: web.Request) -> web.Response:  # noqa: ARG001 - every handler takes the request
+    """Whether this process lives."""
+    return web.Response(body=encode({"live": True}, packed=False), content_type=JSON, headers=NO_CACHE)
+
+
+async def get_ready(request: web.Request) -> web.Response:
+    """Whether there is a snapshot to answer from."""
+    snapshot = request.app[SERVICE].snapshot
+    body = {
+        "ready": True,
+        "snapshot": snapshot.id,
+        "built_at": moment(snapshot.built_at),
+        "age_seconds": round(time.time() - snapshot.built_at),
+        "feeds": len(snapshot.feeds),
+    }
+    return web.Response(body=encode(body, packed=False), content_type=JSON, headers=NO_CACHE)
+
+
+async def get_metrics(request: web.Request) -> web.Response:
+    """What Prometheus scrapes; written off the loop, because it takes milliseconds."""
+    service = request.app[SERVICE]
+    feeds = await service.feeds()
+    accept = request.headers.get("Accept", "")
+    body, content_type = await asyncio.to_thread(exposition_of, service, feeds, accept, time.time())
+    return web.Response(body=body, headers={"Content-Type": content_type})
+
+
+async def get_home(request: web.Request) -> web.Response:
+    """What this is and where to go on, for a person who opens the address in a browser."""
+    snapshot = request.app[SERVICE].cell.snapshot
+    state = f"snapshot {snapshot.id}, {len(snapshot.feeds)} feeds" if snapshot else "no snapshot yet"
+    lines = [f"blocklistd {VERSION}: which public lists name this address?", f"Now: {state}.", ""]
+    lines += [f"{route['method']:<5}{route['path']:<20}{route['summary']}" for route in request.app[ENDPOINTS]]
+    return web.Response(text="\n".join([*lines, ""]), content_type="text/plain")
+
+
+async def get_openapi(request: web.Request) -> web.Response:
+    """The contract."""
+    return web.Response(body=encode(request.app[CONTRACT], packed=False), content_type=JSON)
+
+
+ENDPOINTS: Final = web.AppKey("endpoints", list[dict[str, str]])
+CONTRACT: Final = web.AppKey("contract", dict[str, Any])

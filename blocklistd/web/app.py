@@ -1,0 +1,97 @@
+"""The whole HTTP surface: every route in one table, and the application around it.
+
+Takes a ``Service``, gives an aiohttp application. Each row names a route once; the router, the contract
+(/openapi.json), the front page, the labels of the metrics and the documentation's tests all walk this table.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Final
+
+from aiohttp import web
+
+from blocklistd.metrics import REQUESTS, SLOT_OF, STATUSES
+from blocklistd.web import api, bulk
+from blocklistd.web.openapi import Route, contract
+from blocklistd.web.problems import problem_of
+from blocklistd.web.protocol import SERVER
+from blocklistd.web.service import SERVICE, Service
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+
+logger = logging.getLogger(__name__)
+
+# fmt: off
+ROUTES: Final = (
+    Route("GET", "/v1/ip/{ip}", "ip", api.get_ip, "Which lists name an address", "IpAnswer", (400, 503)),
+    Route("POST", "/v1/ip", "ip_bulk", bulk.post_ips, "Many at once", "IpAnswers", (400, 408, 413, 415, 503)),
+    Route("GET", "/v1/domain/{name}", "domain", api.get_domain, "The same for a domain", "DomainAnswer", (400, 503)),
+    Route("GET", "/v1/feeds", "feeds", api.get_feeds, "The state of every feed", "Feeds"),
+    Route("GET", "/v1/feeds/{id}", "feed", api.get_feed, "The state of one feed", "Feed", (404,)),
+    Route("POST", "/v1/refresh", "refresh", api.post_refresh, "Fetch now (locally)", "Accepted", (403, 409, 503), 202),
+    Route("GET", "/healthz", "healthz", api.get_health, "200 while the process lives", "Health"),
+    Route("GET", "/readyz", "readyz", api.get_ready, "200 once there is a snapshot", "Ready", (503,)),
+    Route("GET", "/metrics", "metrics", api.get_metrics, "Prometheus metrics", "text"),
+    Route("GET", "/openapi.json", "openapi", api.get_openapi, "This contract (OpenAPI 3.1)", "object"),
+    Route("GET", "/", "home", api.get_home, "This page", "text"),
+)
+# fmt: on
+
+GREEDY: Final = {"/v1/ip/{ip}": "/v1/ip/{ip:.+}"}
+"""A network such as 192.0.2.0/24 is asked by mistake: it deserves 400 and a sentence, not 404."""
+
+FIRST_SLOT: Final = {
+    name: SLOT_OF[REQUESTS, (name, STATUSES[0])] for name in (*(route.name for route in ROUTES), "other")
+}
+
+
+def make_app(service: Service) -> web.Application:
+    """The application for one worker."""
+    app = web.Application(middlewares=[guard], client_max_size=bulk.MOST_BYTES)
+    app[SERVICE] = service
+    app[api.ENDPOINTS] = [{"method": route.method, "path": route.path, "summary": route.summary} for route in ROUTES]
+    app[api.CONTRACT] = contract(ROUTES)
+    app.on_response_prepare.append(finish_headers)
+    app.cleanup_ctx.append(hold_snapshot)
+    for route in ROUTES:
+        path = GREEDY.get(route.path, route.path)
+        if route.method == "GET":
+            app.router.add_get(path, route.handler, name=route.name)
+        else:
+            app.router.add_route(route.method, path, route.handler, name=route.name)
+    return app
+
+
+async def hold_snapshot(app: web.Application) -> AsyncIterator[None]:
+    """Let go of the snapshot when the application ends, so that its files are unmapped."""
+    yield
+    app[SERVICE].cell.snapshot = None
+
+
+@web.middleware
+async def guard(
+    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> web.StreamResponse:
+    """Turn every exception into problem details, and count the request."""
+    service = request.app[SERVICE]
+    service.under_way += 1
+    try:
+        response = await handler(request)
+    except Exception as error:  # the one place where nothing may get past
+        response = problem_of(error)
+        if response.status == 500:
+            logger.exception("%s %s failed", request.method, request.match_info.route.name)
+    finally:
+        service.leave()
+    slot = FIRST_SLOT[request.match_info.route.name or "other"]
+    service.row.add_at(slot + response.status // 100 - 1)
+    return response
+
+
+async def finish_headers(request: web.Request, response: web.StreamResponse) -> None:
+    """Say what answers, not in which version of what; while draining, that this connection ends here."""
+    response.headers["Server"] = SERVER
+    if request.app[SERVICE].draining:
+        response.force_close()

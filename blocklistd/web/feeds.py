@@ -1,0 +1,170 @@
+"""What is known of each feed, put together from three places.
+
+Takes the records of the snapshot in use, the fetch states on disk and the notices of the supervisor, gives a frozen
+``FeedStatus`` for each feed, in catalogue order. The last refresh counts where it could not write its states (full
+disk). Pure and light: values and ``now`` in, values out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from blocklistd.web.notices import BAD_STATES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from blocklistd.collect.state import FeedState
+    from blocklistd.index.record import FeedRecord
+    from blocklistd.web.notices import CatalogueFeed, FeedOutcome, Notices
+
+
+@dataclass(frozen=True, slots=True)
+class FeedStatus:
+    """One feed as the operator sees it; times are unix seconds, 0 is never.
+
+    state: what the last attempt came to: never, updated, unchanged, failed or refused; reason: why, where it was bad.
+    """
+
+    id: str
+    title: str = ""
+    kind: str = "ip"
+    category: str | None = None
+    provider: str | None = None
+    weight: int = 0
+    group: str | None = None
+    terms: str = ""
+    homepage: str | None = None
+    in_snapshot: bool = False
+    state: str = "never"
+    reason: str = ""
+    entries: int = 0
+    unique: int = 0
+    rejected: int = 0
+    ranges: int = 0
+    age: float | None = None
+    attempted_at: float = 0.0
+    succeeded_at: float = 0.0
+    changed_at: float = 0.0
+    failures: int = 0
+    not_before: float = 0.0
+    stale: bool = False
+    dropped: bool = False
+
+    @property
+    def verdict(self) -> str:
+        """What the last vetting said: accepted, refused, or none where nothing was ever vetted."""
+        if self.state == "refused":
+            return "refused"
+        return "accepted" if self.succeeded_at else "none"
+
+    def as_body(self) -> dict[str, Any]:
+        """The JSON object of /v1/feeds."""
+        return {
+            "id": self.id,
+            "title": self.title,
+            "kind": self.kind,
+            "category": self.category,
+            "provider": self.provider,
+            "weight": self.weight,
+            "group": self.group,
+            "terms": self.terms,
+            "homepage": self.homepage,
+            "state": self.state,
+            "reason": self.reason or None,
+            "verdict": self.verdict,
+            "entries": self.entries,
+            "unique": self.unique,
+            "rejected": self.rejected,
+            "ranges": self.ranges,
+            "age_seconds": None if self.age is None else round(self.age),
+            "last_attempt": moment(self.attempted_at),
+            "last_success": moment(self.succeeded_at),
+            "last_change": moment(self.changed_at),
+            "failures": self.failures,
+            "not_before": moment(self.not_before),
+            "stale": self.stale,
+            "dropped": self.dropped,
+            "in_snapshot": self.in_snapshot,
+        }
+
+
+def moment(at: float) -> str | None:
+    """A unix time as RFC 3339 in UTC, None for never."""
+    return datetime.fromtimestamp(int(at), UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if at else None
+
+
+def feed_statuses(
+    records: Iterable[FeedRecord], states: Mapping[str, FeedState], notices: Notices, now: float
+) -> tuple[FeedStatus, ...]:
+    """All feeds: those of the snapshot in its order, then those that are switched on but not in it yet."""
+    recorded = {record.id: record for record in records}
+    running = {feed.id: feed for feed in notices.catalogue.feeds} if notices.catalogue else {}
+    report = notices.refresh
+    outcomes = {outcome.feed: outcome for outcome in report.feeds} if report else {}
+    finished = report.finished if report else 0.0
+    ids = [*recorded, *(feed for feed in [*running, *states, *outcomes] if feed not in recorded)]
+    return tuple(
+        _status(
+            feed_id,
+            record=recorded.get(feed_id),
+            state=states.get(feed_id),
+            running=running.get(feed_id),
+            outcome=_newer(outcomes.get(feed_id), finished, states.get(feed_id)),
+            now=now,
+        )
+        for feed_id in dict.fromkeys(ids)
+    )
+
+
+def _newer(outcome: FeedOutcome | None, finished: float, state: FeedState | None) -> FeedOutcome | None:
+    """The refresh's word on a feed, where it is bad news that did not get into the stored state."""
+    if outcome is None or outcome.state not in BAD_STATES:
+        return None
+    if state is not None and (state.outcome in BAD_STATES or state.finished_at > finished):
+        return None
+    return outcome
+
+
+def _status(
+    feed_id: str,
+    *,
+    record: FeedRecord | None,
+    state: FeedState | None,
+    running: CatalogueFeed | None,
+    outcome: FeedOutcome | None,
+    now: float,
+) -> FeedStatus:
+    succeeded = max(state.succeeded_at if state else 0.0, record.fetched_at if record else 0.0)
+    age = now - succeeded if succeeded else None
+    last = outcome.state if outcome else state.outcome if state else "never"
+    reason = outcome.reason if outcome else state.reason if state else ""
+    described = record or running
+    return FeedStatus(
+        id=feed_id,
+        title=described.title if described else "",
+        kind=described.kind if described else "ip",
+        category=described.category if described else None,
+        provider=record.provider if record else None,
+        weight=record.weight if record else 0,
+        group=record.group if record else None,
+        terms=record.terms if record else "",
+        homepage=record.homepage if record else None,
+        in_snapshot=record is not None,
+        state=last,
+        reason=reason,
+        entries=record.entries if record else 0,
+        unique=record.unique if record else 0,
+        rejected=record.rejected if record else 0,
+        ranges=record.v4 + record.v6 if record else 0,
+        age=age,
+        attempted_at=state.attempted_at if state else 0.0,
+        succeeded_at=succeeded,
+        changed_at=max(state.changed_at if state else 0.0, record.changed_at if record else 0.0),
+        failures=state.failures if state else 0,
+        not_before=state.not_before if state else 0.0,
+        stale=bool(record and age is not None and age > record.stale_after),
+        dropped=bool(record and age is not None and age > record.drop_after),
+    )

@@ -1,0 +1,97 @@
+"""What the supervisor tells the workers: how the last refresh and the last reading of the catalogue went.
+
+Takes the JSON objects of the control channel, gives frozen values; a missing or odd field becomes its empty value, so
+that a report from a child process can never break a worker. Light: standard library only.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final
+
+BAD_STATES: Final = frozenset({"failed", "refused"})
+
+
+@dataclass(frozen=True, slots=True)
+class FeedOutcome:
+    """One feed in the report of a refresh."""
+
+    feed: str
+    state: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class RefreshReport:
+    """How a refresh ended; times are unix seconds. ``error`` is empty when it succeeded as a whole."""
+
+    started: float = 0.0
+    finished: float = 0.0
+    snapshot: str | None = None
+    published: bool = False
+    error: str = ""
+    feeds: tuple[FeedOutcome, ...] = ()
+
+    @classmethod
+    def from_document(cls, document: object) -> RefreshReport:
+        """Read what ``refresh --json`` prints."""
+        if not isinstance(document, dict):
+            return cls(error="the refresh gave no report")
+        rows = document.get("feeds")
+        snapshot = document.get("snapshot")
+        return cls(
+            started=_moment(document.get("started")),
+            finished=_moment(document.get("finished")),
+            snapshot=snapshot if isinstance(snapshot, str) else None,
+            published=document.get("published") is True,
+            error=str(document.get("error") or ""),
+            feeds=tuple(_outcome(row) for row in rows if isinstance(row, dict)) if isinstance(rows, list) else (),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogueFeed:
+    """A feed that the running catalogue has switched on."""
+
+    id: str
+    title: str = ""
+    kind: str = "ip"
+    category: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogueNotice:
+    """How the catalogue was read the last time; ``feeds`` are those of the running one."""
+
+    read_at: float = 0.0
+    problem: str = ""
+    feeds: tuple[CatalogueFeed, ...] = ()
+
+    @classmethod
+    def from_document(cls, document: Any) -> CatalogueNotice:
+        """Read what the supervisor sends; raises KeyError or TypeError for anything else."""
+        feeds = tuple(CatalogueFeed(**row) for row in document["feeds"])
+        return cls(float(document["read_at"]), str(document["problem"]), feeds)
+
+
+@dataclass(slots=True)
+class Notices:
+    """The newest of each; None before the first."""
+
+    refresh: RefreshReport | None = None
+    catalogue: CatalogueNotice | None = None
+    refreshing: bool = field(default=False)
+
+
+def _outcome(row: dict[str, Any]) -> FeedOutcome:
+    return FeedOutcome(str(row.get("feed", "")), str(row.get("state", "")), str(row.get("reason") or ""))
+
+
+def _moment(text: object) -> float:
+    if not isinstance(text, str):
+        return 0.0
+    try:
+        return datetime.fromisoformat(text).timestamp()
+    except ValueError:
+        return 0.0

@@ -1,0 +1,52 @@
+"""A real application over a real small snapshot, on loopback."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from blocklistd.daemon.memory import anonymous_file
+from blocklistd.index.current import CurrentSnapshot
+from blocklistd.metrics import ROW_BYTES, Counters
+from blocklistd.web.app import make_app
+from blocklistd.web.service import Service
+from tests.support import make_snapshot
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from aiohttp import web
+    from aiohttp.test_utils import TestClient
+    from pytest_aiohttp import AiohttpClient
+
+    Client = TestClient[web.Request, web.Application]
+
+FEEDS = {
+    "alpha": ["192.0.2.0/24", "2001:db8::/32"],
+    "beta": ["192.0.2.1", "198.51.100.7", "2001:db8::1"],
+}
+DOMAINS = {"mailers": ["bad.example.org", "*.evil.example"]}
+
+
+def make_service(data: Path, rows: int = 2) -> Service:
+    cell = CurrentSnapshot(data)
+    cell.poll()
+    counters = Counters(anonymous_file("test-counters", size=rows * ROW_BYTES), rows)
+    return Service(cell, data, counters, counters.row(1))
+
+
+@pytest.fixture
+def service(tmp_path: Path) -> Service:
+    make_snapshot(tmp_path, FEEDS, domains=DOMAINS)
+    return make_service(tmp_path)
+
+
+@pytest.fixture
+async def client(service: Service, aiohttp_client: AiohttpClient) -> Client:
+    return await aiohttp_client(make_app(service))
+
+
+@pytest.fixture
+async def empty_client(tmp_path: Path, aiohttp_client: AiohttpClient) -> Client:
+    return await aiohttp_client(make_app(make_service(tmp_path)))
