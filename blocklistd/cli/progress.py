@@ -153,7 +153,9 @@ def sentence(result: FeedResult) -> str:
     if result.state in GOOD_STATES:
         change = f" ({result.change:+,})" if result.change else ""
         size = f", {round_size(result.bytes)}" if result.bytes else ""
-        return f"{result.feed}: {result.state}, {counted(result.entries, 'entry')}{change}{size}, {result.seconds:.1f} s"
+        return (
+            f"{result.feed}: {result.state}, {counted(result.entries, 'entry')}{change}{size}, {result.seconds:.1f} s"
+        )
     kept = f"; the last good {counted(result.entries, 'entry')} stay in force" if result.entries else ""
     return f"{result.feed}: {result.state}: {result.reason}{kept}"
 

@@ -37,7 +37,7 @@ def intervals(ranges: Sequence[tuple[int, int]]) -> Intervals:
 def feeds_at(flat: Flattened, value: int) -> list[int]:
     """Read the answer off the segments, without the index."""
     number = int(flat.sets[np.searchsorted(flat.starts, value, side="right") - 1])
-    return flat.members[flat.offsets[number] : flat.offsets[number + 1]].tolist()
+    return [int(member) for member in flat.members[flat.offsets[number] : flat.offsets[number + 1]]]
 
 
 def same(one: Flattened, other: Flattened) -> bool:
