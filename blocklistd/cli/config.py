@@ -24,7 +24,7 @@ def command(settings: Settings, *, as_json: bool) -> int:
 
     \b
     Examples (the output can be read back):
-      blocklistd config --workers 4 > /etc/blocklistd/environment
+      blocklistd config > /etc/blocklistd/environment
       systemd: EnvironmentFile=/etc/blocklistd/environment
       sh:      set -a; . /etc/blocklistd/environment
     """  # noqa: D301

@@ -89,6 +89,9 @@ def _row(feed: Feed, state: FeedState | None, record: FeedRecord | None, *, on: 
         "entries": record.unique if record else 0,
         "ranges": record.v4 + record.v6 if record else 0,
         "rejected": record.rejected if record else 0,
+        "rejects": [{"line": line, "text": text, "reason": reason} for line, text, reason in record.rejects]
+        if record
+        else [],
         "age_seconds": None if age is None else round(age),
         "failures": state.failures if state else 0,
         "reason": state.reason if state else "",

@@ -112,7 +112,8 @@ class _Output:
 def relay_line(text: str) -> None:
     """Pass a line of the child on; one that is JSON already (log_format json) is not wrapped again."""
     if text.startswith("{"):
-        sys.stderr.write(f"{text}\n")
+        with suppress(OSError):  # standard error may be gone, as the log's own lines may
+            sys.stderr.write(f"{text}\n")
     else:
         logger.info("  %s", text)
 

@@ -67,7 +67,7 @@ class Refresher:
         """Read the catalogue again; a bad one is reported and the running one stays."""
         try:
             fresh = await asyncio.to_thread(read_running, self._settings)
-        except UsageError as error:
+        except (UsageError, OSError) as error:
             logger.error("the catalogue was refused, the running one stays: %s", error)  # noqa: TRY400 - user's mistake
             self._workers.tell(catalogue=notice(self._running, problem=str(error)))
             return
@@ -90,7 +90,13 @@ class Refresher:
                 forced, due = self._wished, sorted(self._due)
                 self._wished = False
                 self._due.clear()
-                await self._refresh(due, forced=forced)
+                try:
+                    await self._refresh(due, forced=forced)
+                except Exception:  # a mistake of ours must not end the answering
+                    logger.exception("a refresh broke down, the snapshot in use stays")
+                    self._failures += 1
+                    await asyncio.sleep(pause_after(self._failures))
+                    self._wake.set()
         finally:
             self._timetable.stop()
 

@@ -10,12 +10,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import resource
 import signal
 import socket
 import sys
 import threading
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import count
 from typing import TYPE_CHECKING, Any, Final
 
 from blocklistd.daemon.control import Channel
@@ -60,6 +62,8 @@ def main(arguments: list[str]) -> None:
         signal.signal(number, signal.SIG_IGN)
     settings = read_settings({}, os.environ)
     set_up_logging(settings.log_level, settings.log_format)
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # a descriptor a connection
     cell = CurrentSnapshot(settings.data)
     mapping = threading.Thread(target=cell.poll)
     mapping.start()
@@ -84,6 +88,7 @@ class Answering:
             cell, settings.data, counters, counters.row(inheritance.number), ask_refresh=self._wish
         )
         self._stop = asyncio.Event()
+        self._numbers = count(1)
         self._wishes: dict[int, asyncio.Future[RefreshReply]] = {}
         self._channel: Channel | None = None
 
@@ -169,7 +174,7 @@ class Answering:
     async def _wish(self) -> RefreshReply:
         from blocklistd.web.service import RefreshReply
 
-        number = max(self._wishes, default=0) + 1
+        number = next(self._numbers)
         reply: asyncio.Future[RefreshReply] = asyncio.get_running_loop().create_future()
         self._wishes[number] = reply
         try:

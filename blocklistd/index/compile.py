@@ -18,7 +18,7 @@ from blocklistd.addresses import SPECIAL, parse_entry
 from blocklistd.index.flatten import Flattened, flatten
 from blocklistd.index.intervals import Intervals, Scale, intervals4, no_intervals, subtract, unite
 from blocklistd.index.layout import EncodedSection, SectionReference, encode_section
-from blocklistd.index.names import encode_domains, encode_mails
+from blocklistd.index.name_sections import encode_domains, encode_mails
 from blocklistd.index.search import GLOBAL6, ROOT4_SHIFT, ROOT6_SHIFT, ROOT_SLOTS
 from blocklistd.index.tables import encode_table
 

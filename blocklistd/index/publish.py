@@ -36,7 +36,7 @@ READ_ONLY: Final = 0o444
 
 def prepare_folders(data: Path) -> None:
     """Make the folders of snapshots and remove what killed writers left."""
-    for folder in (data / SECTIONS, data / SNAPSHOTS):
+    for folder in (data, data / SECTIONS, data / SNAPSHOTS):
         folder.mkdir(parents=True, exist_ok=True)
         remove_temporaries(folder)
 

@@ -33,9 +33,9 @@ class FeedStatus:
     kind: str = "ip"
     category: str | None = None
     provider: str | None = None
-    weight: int = 0
+    weight: int | None = None
     group: str | None = None
-    terms: str = ""
+    terms: str | None = None
     homepage: str | None = None
     in_snapshot: bool = False
     state: str = "never"
@@ -43,6 +43,7 @@ class FeedStatus:
     entries: int = 0
     unique: int = 0
     rejected: int = 0
+    rejects: tuple[tuple[int, str, str], ...] = ()
     ranges: int = 0
     age: float | None = None
     attempted_at: float = 0.0
@@ -78,6 +79,7 @@ class FeedStatus:
             "entries": self.entries,
             "unique": self.unique,
             "rejected": self.rejected,
+            "rejects": [{"line": line, "text": text, "reason": reason} for line, text, reason in self.rejects],
             "ranges": self.ranges,
             "age_seconds": None if self.age is None else round(self.age),
             "last_attempt": moment(self.attempted_at),
@@ -148,9 +150,9 @@ def _status(
         kind=described.kind if described else "ip",
         category=described.category if described else None,
         provider=record.provider if record else None,
-        weight=record.weight if record else 0,
+        weight=record.weight if record else None,
         group=record.group if record else None,
-        terms=record.terms if record else "",
+        terms=record.terms if record else None,
         homepage=record.homepage if record else None,
         in_snapshot=record is not None,
         state=last,
@@ -158,6 +160,7 @@ def _status(
         entries=record.entries if record else 0,
         unique=record.unique if record else 0,
         rejected=record.rejected if record else 0,
+        rejects=record.rejects if record else (),
         ranges=record.v4 + record.v6 if record else 0,
         age=age,
         attempted_at=state.attempted_at if state else 0.0,
