@@ -72,6 +72,15 @@ def test_a_killed_worker_is_healed(data: Path) -> None:
         assert daemon.stop() == 0
 
 
+def test_workers_that_cannot_start_end_the_daemon(tmp_path: Path, data: Path) -> None:
+    """When no worker ever comes to answer the daemon gives up with status 1 instead of trying for ever."""
+    (tmp_path / "uvloop.py").write_text("raise ImportError('broken installation')\n")
+    with Daemon(data, "--no-refresh", environment={"PYTHONPATH": str(tmp_path)}) as daemon:
+        assert daemon.process.wait(PATIENCE) == 1
+        daemon.wait_line("ImportError: broken installation")
+        daemon.wait_line("no worker could be brought to answer")
+
+
 def test_no_process_outlives_a_killed_supervisor(tmp_path: Path, data: Path) -> None:
     """After kill -9 of the supervisor its workers and a refresh under way end by themselves, and the port is free."""
     with silent_server() as (url, asked):
