@@ -5,7 +5,8 @@ a time in a data folder.
 
 - ``cycle``    the whole pass
 - ``feeds``    one feed through it
-- ``lanes``    processes that parse what strangers wrote, with a deadline
+- ``lane``     the process that parses what strangers wrote
+- ``lanes``    its parent's side: as many as there are processors, each with a deadline
 - ``lock``     one refresh at a time
 - ``report``   what happened, feed by feed
 """

@@ -107,26 +107,28 @@ async def _bring_all(
     """All feeds at once; the first failure of the disk ends the pass, any other stays with its feed."""
     limit = asyncio.get_running_loop().time() + FETCH_SHARE * settings.refresh_deadline
     try:
-        with Lanes(settings.parse_deadline) as lanes:
-            async with Fetcher(settings.data, mirror=settings.mirror, progress=listener.feed_progress) as fetcher:
-                one = Pass(
-                    data=settings.data,
-                    fetcher=fetcher,
-                    lanes=lanes,
-                    former={record.id: record for record in former.feeds} if former else {},
-                    secret=_secret(settings.data),
-                    mirror=settings.mirror,
-                    force=force,
-                    listener=listener,
-                    turns=asyncio.Semaphore(AT_ONCE),
-                )
-                async with asyncio.TaskGroup() as group:
-                    tasks = [
-                        group.create_task(
-                            one.bring(feed, ask=not names or feed.id in names, limit=limit),
-                        )
-                        for feed in feeds
-                    ]
+        async with (
+            Lanes(settings.parse_deadline) as lanes,
+            Fetcher(settings.data, mirror=settings.mirror, progress=listener.feed_progress) as fetcher,
+        ):
+            one = Pass(
+                data=settings.data,
+                fetcher=fetcher,
+                lanes=lanes,
+                former={record.id: record for record in former.feeds} if former else {},
+                secret=_secret(settings.data),
+                mirror=settings.mirror,
+                force=force,
+                listener=listener,
+                turns=asyncio.Semaphore(AT_ONCE),
+            )
+            async with asyncio.TaskGroup() as group:
+                tasks = [
+                    group.create_task(
+                        one.bring(feed, ask=not names or feed.id in names, limit=limit),
+                    )
+                    for feed in feeds
+                ]
     except* (StorageFailed, OSError) as errors:
         first: BaseException = errors
         while isinstance(first, BaseExceptionGroup):

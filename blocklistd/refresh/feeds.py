@@ -19,7 +19,8 @@ from blocklistd.collect.state import FeedState, Part, read_state, write_state
 from blocklistd.errors import StorageFailed
 from blocklistd.index.publish import is_whole
 from blocklistd.index.record import FeedRecord
-from blocklistd.refresh.lanes import Lanes, Parsed, ParseTask
+from blocklistd.refresh.lane import Parsed, ParseTask
+from blocklistd.refresh.lanes import Lanes
 from blocklistd.refresh.report import FeedResult, State
 from blocklistd.version import VERSION
 

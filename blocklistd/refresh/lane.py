@@ -1,0 +1,150 @@
+"""The process that parses: ``main`` is its whole life.
+
+List bytes are written by strangers, so they are read where nothing else is at risk. Takes one ``ParseTask`` after the
+other on standard input, gives one ``Parsed`` each on standard output: it parses and vets a feed's stored bodies and
+stores its entries section. Answers are JSON, so that a parser gone astray can at worst give wrong numbers to its
+parent. It ends when its input does, by its own alarm if its parent is killed while it works, and its memory is bounded.
+
+Messages are framed: eight bytes of length, big-endian, then the message.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import resource
+import signal
+import sys
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import IO, Final, Self
+
+from blocklistd.catalogue import Feed
+from blocklistd.collect.model import Accepted, Counts, ParsedFeed, Refused, Reject
+from blocklistd.collect.parse import parse_feed
+from blocklistd.collect.unpack import BadBody
+from blocklistd.collect.vet import vet
+from blocklistd.index.entries import FeedEntries, encode_entries
+from blocklistd.index.layout import SectionReference
+from blocklistd.index.names import mail_digest
+from blocklistd.index.publish import write_section
+
+MEMORY_LIMIT: Final = 4 * 2**30
+"""Bytes of address space a lane may use."""
+LENGTH: Final = 8
+READY: Final = b"ready"
+"""The first message of a lane: from here on deadlines are its own."""
+LARGEST_ANSWER: Final = 2**20
+GRACE: Final = 10
+"""Seconds after the deadline at which a lane ends itself, should its parent be gone."""
+
+
+@dataclass(frozen=True, slots=True)
+class ParseTask:
+    """What a lane is given. previous: counts of the version in force; secret: keys the digests of mail addresses."""
+
+    feed: Feed
+    bodies: tuple[Path, ...]
+    data: Path
+    inputs: str
+    previous: Counts | None
+    secret: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """What a lane gives back: counts, the first refused lines, and the stored section or why there is none."""
+
+    counts: Counts = field(default_factory=Counts)
+    rejects: tuple[Reject, ...] = ()
+    dated: float | None = None
+    size: int = 0
+    section: SectionReference | None = None
+    refused: Refused | None = None
+    storage_error: str = ""
+
+    def encode(self) -> bytes:
+        """For the pipe."""
+        return json.dumps(asdict(self)).encode()
+
+    @classmethod
+    def decode(cls, content: bytes) -> Self:
+        """From the pipe. Raises ValueError, TypeError or KeyError where that is not what ``encode`` gave."""
+        document = json.loads(content)
+        return cls(
+            counts=Counts(**document["counts"]),
+            rejects=tuple(Reject(**reject) for reject in document["rejects"]),
+            dated=document["dated"],
+            size=document["size"],
+            section=SectionReference(**document["section"]) if document["section"] else None,
+            refused=Refused(**document["refused"]) if document["refused"] else None,
+            storage_error=document["storage_error"],
+        )
+
+
+def frame(message: bytes) -> bytes:
+    """A message with its length in front."""
+    return len(message).to_bytes(LENGTH) + message
+
+
+def main(deadline: float) -> None:
+    """The life of a lane: task after task until the other end closes."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_AS, (MEMORY_LIMIT, MEMORY_LIMIT))
+    answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what a library prints must not get among the answers
+    answers.write(frame(READY))
+    answers.flush()
+    while (task := _receive(sys.stdin.buffer)) is not None:
+        signal.alarm(int(deadline) + GRACE)
+        try:
+            answers.write(frame(work(task).encode()))
+            answers.flush()
+        except BrokenPipeError:
+            return
+        signal.alarm(0)
+
+
+def _receive(stream: IO[bytes]) -> ParseTask | None:
+    length = int.from_bytes(stream.read(LENGTH))
+    content = stream.read(length)
+    if not length or len(content) < length:
+        return None
+    task = pickle.loads(content)  # noqa: S301  our own parent wrote it
+    assert isinstance(task, ParseTask)
+    return task
+
+
+def work(task: ParseTask) -> Parsed:
+    """Parse, vet and store one feed, in whatever process this is."""
+    try:
+        parsed = parse_feed(task.feed, task.bodies)
+    except BadBody as error:
+        return Parsed(refused=Refused(str(error)))
+    except MemoryError:
+        return Parsed(refused=Refused("parsing needs too much memory"))
+    except Exception as error:  # noqa: BLE001  one feed's surprise must not end the others
+        return Parsed(refused=Refused(f"parser failed: {type(error).__name__}: {error}"[:300]))
+    verdict = vet(task.feed, parsed, task.previous)
+    if not isinstance(verdict, Accepted):
+        return Parsed(parsed.counts, parsed.rejects, parsed.dated, parsed.size, refused=verdict)
+    encoded = encode_entries(_entries(parsed, task.secret), task.inputs)
+    try:
+        section = write_section(task.data, encoded)
+    except OSError as error:
+        return Parsed(storage_error=error.strerror or str(error))
+    return Parsed(parsed.counts, parsed.rejects, parsed.dated, parsed.size, section)
+
+
+def _entries(parsed: ParsedFeed, secret: bytes) -> FeedEntries:
+    return FeedEntries(
+        v4=parsed.v4,
+        v6=parsed.v6,
+        texts=parsed.texts,
+        asns=parsed.asns,
+        domains=parsed.domains,
+        mails=b"".join(sorted({mail_digest(address, secret) for address in parsed.emails})),
+    )
