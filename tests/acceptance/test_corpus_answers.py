@@ -1,0 +1,354 @@
+"""The whole corpus, fetched over HTTP, compiled, and asked 200,000 times: every way to ask agrees with the oracle."""
+
+from __future__ import annotations
+
+import asyncio
+import http.client
+import ipaddress
+import json
+import random
+import re
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from blocklistd import Snapshot
+from tests import corpus
+from tests.acceptance import oracle, program
+from tests.acceptance.static_server import serving
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+pytestmark = [
+    pytest.mark.skipif(not corpus.CORPUS.is_dir(), reason="the corpus is not on this machine"),
+    pytest.mark.timeout(240),
+]
+
+QUESTIONS = 200_000
+CONNECTIONS = 32
+PIPELINE = 16
+"""Requests that are on their way at once on one connection."""
+BULK = 50_000
+
+LEVEL1 = "firehol-2021-12-22/firehol_level1.netset"
+MIXED_TOR = "tor/tor-nodes.lst"
+GOOGLE = ("cloud/gcp-cloud.json", "crawler/googlebot.json")
+
+WILDCARDS = "domains_npm_disposable_wildcard_json"
+"""The list of domains each of which stands for all names below it."""
+
+DERIVED: list[dict[str, Any]] = [
+    {"id": "level1_without_bogons", "file": LEVEL1, "allow_wide": True, "exclude": ["bogons"], "category": "attacker"},
+    {
+        "id": "cloud_without_crawler",
+        "file": GOOGLE[0],
+        **corpus.PREFIXES,
+        "exclude": [corpus.feed_id(GOOGLE[1])],
+        "category": "hosting",
+    },
+    {"id": "tor_widened", "file": MIXED_TOR, "widen": 64, "category": "tor"},
+    {
+        "id": "ipsum_from_three",
+        "file": "attack/ipsum.txt",
+        "format": "csv",
+        "delimiter": "\t",
+        "columns": {"address": 1, "count": 2},
+        "min_count": 3,
+        "category": "attacker",
+    },
+]
+"""Feeds that take something out of a list or put something around it; the oracle does the same in its own way."""
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """The refreshed data folder, its catalogue, the reports, and what the oracle says."""
+
+    data: Path
+    catalogue: Path
+    report: dict[str, Any]
+    ids: list[str]
+    questions: list[str]
+    expected: dict[str, tuple[str, ...]]
+
+
+@pytest.fixture(scope="module")
+def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Corpus]:
+    """Refresh the corpus from loopback while the oracle reads it from disk."""
+    folder = tmp_path_factory.mktemp("corpus")
+    data, catalogue = folder / "data", folder / "feeds.yaml"
+    with serving(corpus.CORPUS) as server, ThreadPoolExecutor(1) as pool:
+        extra = [
+            corpus.LINES
+            | {key: value for key, value in row.items() if key != "file"}
+            | {"url": f"{server}/{row['file']}"}
+            for row in DERIVED
+        ]
+        ids = corpus.write_catalogue(catalogue, server, extra)
+        refreshed = pool.submit(program.refresh, data, catalogue)
+        feeds = oracle_feeds()
+        addresses = draw(feeds, random.Random(20261121))
+        named = oracle.answer(list(feeds.values()), addresses)
+        questions = [as_text(address) for address in addresses]
+        answers = {
+            question: tuple(ids[position] for position in named[address])
+            for question, address in zip(questions, addresses, strict=True)
+        }
+        yield Corpus(data, catalogue, refreshed.result(), ids, questions, answers)
+
+
+def oracle_feeds() -> dict[str, oracle.ListedFeed]:
+    """What each feed lists according to the oracle, in the order of the catalogue."""
+    feeds = {row["file"]: oracle.read_list(corpus.CORPUS, row["file"]) for row in corpus.manifest()}
+    feeds |= oracle.expand_asns(corpus.CORPUS, list(oracle.ASN_RULES))
+    feeds["level1_without_bogons"] = oracle.without(feeds[LEVEL1], oracle.special_space())
+    feeds["cloud_without_crawler"] = oracle.without(feeds[GOOGLE[0]], feeds[GOOGLE[1]])
+    feeds["tor_widened"] = oracle.widened(feeds[MIXED_TOR], 64)
+    several = re.compile(r"^(\S+)\t(?:[3-9]|\d\d+)$", re.MULTILINE)
+    feeds["ipsum_from_three"] = oracle.ListedFeed()
+    for found in oracle.entries(several.findall(oracle.text_of(corpus.CORPUS / "attack/ipsum.txt"))):
+        feeds["ipsum_from_three"].add(*found)
+    return feeds
+
+
+def draw(feeds: dict[str, oracle.ListedFeed], chance: random.Random) -> list[oracle.Address]:
+    """So many addresses: half at, beside and inside the ranges of all lists, half anywhere."""
+    top = {4: 2**32 - 1, 6: 2**128 - 1}
+    drawn: list[oracle.Address] = [
+        (family, value) for family in (4, 6) for value in (0, 1, top[family] - 1, top[family])
+    ]
+    listed = [feed for feed in feeds.values() if len(feed)]
+    starts6 = [first for feed in listed for first, _ in feed.ranges6]
+    while len(drawn) < QUESTIONS // 2:
+        feed = chance.choice(listed)
+        row = chance.randrange(len(feed))
+        if row < len(feed.first4):
+            family, first, last = 4, feed.first4[row], feed.last4[row]
+        else:
+            family, (first, last) = 6, feed.ranges6[row - len(feed.first4)]
+        inside = chance.randint(first, last)
+        value = chance.choice((first - 1, first, first + 1, inside, last - 1, last, last + 1))
+        drawn.append((family, min(max(value, 0), top[family])))
+    while len(drawn) < QUESTIONS:
+        kind = chance.randrange(4)
+        if kind == 0:  # beside what is listed, in the lower bits of IPv6
+            drawn.append((6, chance.choice(starts6) ^ chance.getrandbits(chance.randint(1, 96))))
+        elif kind == 1:
+            drawn.append((6, chance.getrandbits(128)))
+        else:
+            drawn.append((4, chance.getrandbits(32)))
+    chance.shuffle(drawn)
+    return drawn
+
+
+def as_text(address: oracle.Address) -> str:
+    """An address as someone may write it: canonical, or in one of the long and mapped notations."""
+    family, value = address
+    if family == 4:
+        text = str(ipaddress.IPv4Address(value))
+        return f"::ffff:{text}" if value % 64 == 0 else text
+    six = ipaddress.IPv6Address(value)
+    if value >> 32 == 0xFFFF:  # is the IPv4 address below it; nothing is asked about it as IPv6
+        return str(ipaddress.IPv6Address(value + 2**48))
+    return six.exploded.upper() if value % 64 == 0 else str(six)
+
+
+def canonical(text: str) -> str:
+    """The notation of RFC 5952, mapped addresses as IPv4."""
+    address = ipaddress.ip_address(text)
+    mapped = getattr(address, "ipv4_mapped", None)
+    return str(mapped or address)
+
+
+def assert_all_equal(real: Corpus, questions: Sequence[str], answers: Sequence[Any], way: str) -> None:
+    """Every answer (feed ids in order) is that of the oracle; tells the first few that are not."""
+    assert len(questions) == len(answers)
+    wrong = [
+        (question, set(answer) ^ set(real.expected[question]) or (answer, real.expected[question]))
+        for question, answer in zip(questions, answers, strict=True)
+        if tuple(answer) != real.expected[question]
+    ]
+    assert not wrong, f"{way}: {len(wrong)} of {len(questions)} answers are wrong, such as {wrong[:5]}"
+
+
+def test_every_feed_came_in_but_the_broken_ones(real: Corpus) -> None:
+    """Two failures of the real world are refused with a named reason; every other list is in the snapshot."""
+    results = {row["feed"]: row for row in real.report["feeds"]}
+    assert list(results) == real.ids
+    refused = {feed: row["reason"] for feed, row in results.items() if row["state"] != "updated"}
+    assert set(refused) == {
+        "failures_tor_nodes_empty_lst",
+        "failures_tor_exit_nodes_ratelimit_lst",
+        "samples_intelmq_openphish_feed_txt",
+    }
+    assert refused["failures_tor_nodes_empty_lst"].startswith("empty")
+    assert refused["failures_tor_exit_nodes_ratelimit_lst"].startswith("prose")
+    assert "30 minutes" in refused["failures_tor_exit_nodes_ratelimit_lst"]
+    with Snapshot.open_current(real.data) as snapshot:
+        assert [record.id for record in snapshot.feeds] == [feed for feed in real.ids if feed not in refused]
+        assert snapshot.id == real.report["snapshot"]
+
+
+def test_half_of_the_questions_are_about_listed_space(real: Corpus) -> None:
+    """The questions are worth asking: many are listed, many are not, on one list and on dozens."""
+    sizes = [len(feeds) for feeds in real.expected.values()]
+    assert sum(size > 0 for size in sizes) > QUESTIONS // 3
+    assert sum(size == 0 for size in sizes) > QUESTIONS // 5
+    assert max(sizes) > 20
+    assert {"0.0.0.0", "255.255.255.255", "::"} <= {canonical(question) for question in real.questions}
+
+
+def test_lookup_is_right(real: Corpus) -> None:
+    """The library names the very feeds that the oracle names, one address at a time."""
+    with Snapshot.open_current(real.data) as snapshot:
+        answers = [snapshot.lookup(question) for question in real.questions]
+    assert_all_equal(real, real.questions, [answer.feeds for answer in answers], "lookup")
+    assert all(answer.listed == bool(answer.feeds) for answer in answers)
+
+
+def test_lookup_many_is_right_in_every_type(real: Corpus) -> None:
+    """So does asking for many at once, as text, as numbers and as address objects."""
+    objects = [ipaddress.ip_address(canonical(question)) for question in real.questions]
+    numbers = [int(address) if address.version == 4 else address for address in objects]
+    with Snapshot.open_current(real.data) as snapshot:
+        for questions in (real.questions, numbers, objects):
+            answers = [listing.feeds for listing in snapshot.lookup_many(questions)]
+            assert_all_equal(real, real.questions, answers, "lookup_many")
+
+
+def test_domains_are_right(real: Corpus) -> None:
+    """Names of all lists of domains are found on the lists that hold them, below a wildcard too; others are not."""
+    listed = {
+        corpus.feed_id(row["file"]): oracle.names_of(corpus.CORPUS, row["file"])
+        for row in corpus.manifest()
+        if oracle.matches(row["file"], oracle.OF_DOMAINS)
+    }
+    chance = random.Random(29)
+    names = chance.sample(sorted(set().union(*listed.values())), 20_000)
+    names += [f"below.{name}" for name in names[:5000]] + [f"beside{name}" for name in names[:5000]]
+    wrong = []
+    with Snapshot.open_current(real.data) as snapshot:
+        for name in names:
+            above = {name[at + 1 :] for at, letter in enumerate(name) if letter == "."} | {name}
+            right = tuple(
+                feed for feed, held in listed.items() if (above & held if feed == WILDCARDS else name in held)
+            )
+            if (answer := snapshot.domain(name).feeds) != right:
+                wrong.append((name, answer, right))
+    assert not wrong, f"{len(wrong)} answers are wrong, such as {wrong[:5]}"
+
+
+def test_the_tables_name_the_network_and_country(real: Corpus) -> None:
+    """ASN and country of an address are those of the row of the real tables that holds it, and none where none does."""
+    with Snapshot.open_current(real.data) as snapshot:
+        for table in ("asn/asn-ipv4.csv.gz", "asn/asn-ipv6.csv.gz"):
+            for addresses, number in _rows(table):
+                systems = [snapshot.autonomous_system(address) for address in addresses]
+                assert [system[0] if system else None for system in systems] == [int(number)] * 3
+        for table in ("country/asn-country-ipv4.csv.gz", "country/asn-country-ipv6.csv.gz"):
+            for addresses, country in _rows(table):
+                assert [snapshot.country(address) for address in addresses] == [country] * 3
+        assert snapshot.country("127.0.0.1") is None
+        assert snapshot.autonomous_system("fe80::1") is None
+
+
+def _rows(table: str) -> Iterator[tuple[list[str], str]]:
+    """Some rows of a real table: three addresses of its range, both ends among them, and its third cell."""
+    for line in oracle.text_of(corpus.CORPUS / table).splitlines()[::97]:
+        cells = line.split(",", 3)
+        whole = oracle.between(cells[0], cells[1])
+        assert whole is not None
+        family, first, last = whole
+        yield [as_text((family, value)) for value in (first, (first + last) // 2, last)], cells[2]
+
+
+@pytest.fixture(scope="module")
+def port(real: Corpus) -> Iterator[int]:
+    """A daemon of one worker over the refreshed folder."""
+    with program.serve(real.data, real.catalogue) as number:
+        yield number
+
+
+async def test_http_single_is_right(real: Corpus, port: int) -> None:
+    """``GET /v1/ip/{ip}`` gives the same over many kept-alive connections, and the canonical text of the address."""
+    answers: dict[str, dict[str, Any]] = {}
+    share = -(-len(real.questions) // CONNECTIONS)
+    parts = [real.questions[start : start + share] for start in range(0, len(real.questions), share)]
+    async with asyncio.TaskGroup() as group:
+        for part in parts:
+            group.create_task(_ask(port, part, answers))
+    assert_all_equal(real, real.questions, [answers[question]["feeds"] for question in real.questions], "GET /v1/ip")
+    for question, answer in answers.items():
+        assert answer["ip"] == canonical(question)
+        assert answer["listed"] is bool(answer["feeds"])
+        assert answer["snapshot"] == real.report["snapshot"]
+
+
+async def _ask(port: int, questions: Sequence[str], answers: dict[str, dict[str, Any]]) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    length = re.compile(rb"content-length: (\d+)", re.IGNORECASE)
+    for batch in _batches(questions, PIPELINE):
+        writer.write(b"".join(f"GET /v1/ip/{ip} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode() for ip in batch))
+        for question in batch:
+            head = await reader.readuntil(b"\r\n\r\n")
+            found = length.search(head)
+            assert found is not None, head
+            body = await reader.readexactly(int(found[1]))
+            assert head.startswith(b"HTTP/1.1 200 "), body
+            answers[question] = json.loads(body)
+    writer.close()
+    await writer.wait_closed()
+
+
+def test_http_bulk_of_json_is_right(real: Corpus, port: int) -> None:
+    """``POST /v1/ip`` with 50,000 addresses gives their answers in the order asked."""
+    answers: list[dict[str, Any]] = []
+    for number, batch in enumerate(_batches(real.questions, BULK)):
+        body = json.dumps(batch if number % 2 else {"ips": batch})
+        answers += json.loads(_post(port, body, "application/json"))
+    assert [answer["ip"] for answer in answers] == [canonical(question) for question in real.questions]
+    assert_all_equal(real, real.questions, [answer["feeds"] for answer in answers], "POST JSON")
+
+
+def test_http_bulk_of_lines_is_right(real: Corpus, port: int) -> None:
+    """``POST /v1/ip`` of plain lines, all at once, gives a JSON object a line in the order asked."""
+    text = _post(port, "\n".join(real.questions) + "\n", "text/plain")
+    answers = [json.loads(line) for line in text.splitlines()]
+    assert [answer["ip"] for answer in answers] == [canonical(question) for question in real.questions]
+    assert_all_equal(real, real.questions, [answer["feeds"] for answer in answers], "POST lines")
+
+
+def _post(port: int, body: str, kind: str) -> bytes:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    try:
+        connection.request("POST", "/v1/ip", body.encode(), {"Content-Type": kind})
+        response = connection.getresponse()
+        content = response.read()
+        assert response.status == 200, content[:500]
+        return content
+    finally:
+        connection.close()
+
+
+def _batches(items: Sequence[str], size: int) -> Iterator[list[str]]:
+    return (list(items[start : start + size]) for start in range(0, len(items), size))
+
+
+def test_a_second_refresh_transfers_and_publishes_nothing(real: Corpus) -> None:
+    """Asked again, every server answers 304, and the snapshot in force stays; asked a third time, nothing is due."""
+    before = (real.data / "current").read_bytes()
+    forced = program.refresh(real.data, real.catalogue, "--force")
+    states = {row["feed"]: row["state"] for row in forced["feeds"]}
+    first = {row["feed"]: row["state"] for row in real.report["feeds"]}
+    assert states == {feed: "unchanged" if state == "updated" else state for feed, state in first.items()}
+    assert sum(row["bytes"] for row in forced["feeds"] if row["state"] == "unchanged") == 0
+    again = program.refresh(real.data, real.catalogue)
+    assert {row["state"] for row in again["feeds"]} == {"not due"}
+    assert not forced["published"]
+    assert not again["published"]
+    assert again["snapshot"] == real.report["snapshot"]
+    assert (real.data / "current").read_bytes() == before
