@@ -10,11 +10,12 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
-from typing import Final
-
-from apscheduler.triggers.cron import CronTrigger
+from typing import TYPE_CHECKING, Final
 
 from blocklistd.units import format_duration, parse_duration
+
+if TYPE_CHECKING:
+    from apscheduler.triggers.cron import CronTrigger
 
 WEEKDAYS: Final = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
 _WEEKDAY_RANGE = re.compile(r"(?:([0-7])(?:-([0-7]))?|\*(?=/))(?:/([1-7]))?", re.ASCII)
@@ -74,6 +75,8 @@ def parse_schedule(value: object) -> Schedule:
 
 
 def _cron_trigger(line: str) -> CronTrigger:
+    from apscheduler.triggers.cron import CronTrigger  # few feeds have a cron line, so few processes pay for this
+
     minute, hour, day, month, weekday = line.split()
     if day != "*" and weekday != "*":  # cron takes either, APScheduler both: refuse rather than surprise
         raise ValueError(f"{line!r} names a day and a weekday: give one of them")
