@@ -10,7 +10,7 @@ from blocklistd.index.layout import encode_section
 from blocklistd.index.names import DIGEST_SIZE
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from numpy.typing import NDArray
 
@@ -19,39 +19,46 @@ if TYPE_CHECKING:
 
 def encode_domains(feeds: Sequence[Sequence[str]], inputs: str) -> EncodedSection:
     """Names of all feeds, position in the sequence = number of the feed."""
-    owners: dict[str, list[int]] = {}
-    for number, names in enumerate(feeds):
-        for name in names:
-            owners.setdefault(name, []).append(number)
-    ordered = sorted((name.encode(), members) for name, members in owners.items())
-    offsets = np.zeros(len(ordered) + 1, np.uint32)
-    offsets[1:] = np.cumsum([len(name) for name, _ in ordered])
-    arrays: dict[str, NDArray[Any] | bytes] = {
-        "names": b"".join(name for name, _ in ordered),
-        "name_offsets": offsets,
-    }
-    return _with_sets("domains", arrays, [members for _, members in ordered], inputs)
+    owners = _owners([name.encode() for name in names] for names in feeds)
+    names = sorted(owners)
+    offsets = np.zeros(len(names) + 1, np.uint32)
+    offsets[1:] = np.cumsum([len(name) for name in names])
+    arrays: dict[str, NDArray[Any] | bytes] = {"names": b"".join(names), "name_offsets": offsets}
+    return _with_sets("domains", arrays, [owners[name] for name in names], inputs)
 
 
 def encode_mails(feeds: Sequence[bytes], inputs: str) -> EncodedSection:
     """Digests of all feeds, position in the sequence = number of the feed."""
-    owners: dict[bytes, list[int]] = {}
-    for number, digests in enumerate(feeds):
-        for start in range(0, len(digests), DIGEST_SIZE):
-            owners.setdefault(digests[start : start + DIGEST_SIZE], []).append(number)
-    ordered = sorted(owners.items())
-    return _with_sets("mails", {"digests": b"".join(d for d, _ in ordered)}, [m for _, m in ordered], inputs)
+    owners = _owners(
+        [digests[start : start + DIGEST_SIZE] for start in range(0, len(digests), DIGEST_SIZE)] for digests in feeds
+    )
+    digests = sorted(owners)
+    return _with_sets("mails", {"digests": b"".join(digests)}, [owners[digest] for digest in digests], inputs)
+
+
+def _owners(feeds: Iterable[Sequence[bytes]]) -> dict[bytes, int]:
+    """For each name the feeds that hold it, as a number with one bit a feed."""
+    owners: dict[bytes, int] = {}
+    for number, names in enumerate(feeds):
+        bit = 1 << number
+        if owners:
+            owners.update([(name, owners.get(name, 0) | bit) for name in names])
+        else:
+            owners = dict.fromkeys(names, bit)
+    return owners
 
 
 def _with_sets(
     kind: str,
     arrays: dict[str, NDArray[Any] | bytes],
-    members: Sequence[list[int]],
+    owners: Sequence[int],
     inputs: str,
 ) -> EncodedSection:
-    numbers: dict[tuple[int, ...], int] = {(): 0}
-    sets = np.fromiter((numbers.setdefault(tuple(m), len(numbers)) for m in members), np.uint32, len(members))
-    arrays["sets"] = sets
-    arrays["offsets"] = np.cumsum([0, *map(len, numbers)]).astype(np.uint32)
-    arrays["members"] = np.fromiter((number for key in numbers for number in key), np.uint16)
+    """Add the feed sets: set 0 is the empty one, the others are numbered as they first appear."""
+    masks = dict.fromkeys([0, *owners])
+    numbers = {mask: number for number, mask in enumerate(masks)}
+    members = [[bit for bit in range(mask.bit_length()) if mask >> bit & 1] for mask in masks]
+    arrays["sets"] = np.array([numbers[mask] for mask in owners], np.uint32)
+    arrays["offsets"] = np.cumsum([0, *map(len, members)]).astype(np.uint32)
+    arrays["members"] = np.array([bit for bits in members for bit in bits], np.uint16)
     return encode_section(kind, arrays, inputs)

@@ -12,7 +12,7 @@ import numpy as np
 
 from blocklistd.index.intervals import Scale
 from blocklistd.index.layout import encode_section
-from blocklistd.networks import distinct, last_of_each
+from blocklistd.networks import distinct
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -92,17 +92,14 @@ def paint(
     """Paint half-open ranges over [0, limit), the widest first; neighbours with one record become one segment."""
     order = np.argsort(start, kind="stable")
     start, end, records = start[order], end[order], records[order]
-    if np.all(start[1:] >= end[:-1]):
-        borders = np.stack([start, end], axis=1).ravel()
-        shown = np.stack([records, np.zeros(len(records), np.uint32)], axis=1).ravel()
-        last = last_of_each(borders)
-        borders, shown = borders[last], shown[last]
-    else:
-        borders = distinct(np.concatenate([start, end]))
-        shown = np.zeros(len(borders), np.uint32)
-        left, right = np.searchsorted(borders, start), np.searchsorted(borders, end)
-        for index in np.argsort(start - end, kind="stable").tolist():
-            shown[left[index] : right[index]] = records[index]
+    borders = distinct(np.concatenate([start, end]))
+    shown = np.zeros(len(borders), np.uint32)
+    left, right = np.searchsorted(borders, start), np.searchsorted(borders, end)
+    simple = right - left == 1
+    for index in np.flatnonzero(~simple)[np.argsort((start - end)[~simple], kind="stable")].tolist():
+        shown[left[index] : right[index]] = records[index]
+    # A range without a border inside is at most as wide as any that meets it, so all of these come last, at once.
+    shown[left[simple]] = records[simple]
     inside = borders < limit
     borders, shown = borders[inside], shown[inside]
     if len(borders) == 0 or borders[0] != 0:
