@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from itertools import islice
 from typing import TYPE_CHECKING
 
 import click
@@ -15,12 +14,13 @@ from blocklistd.errors import BadAddress
 from blocklistd.index.snapshot import Snapshot, address_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
+    from typing import BinaryIO
 
     from blocklistd.index.listing import Listing
     from blocklistd.settings import Settings
 
-BATCH = 20_000
+CHUNK = 2**18
 LONGEST_LINE = 1_000
 
 
@@ -51,7 +51,8 @@ def command(
         click.echo("reading addresses from standard input, one a line; end with Ctrl-D", err=True)
     some, trouble = False, False
     with Snapshot.open_current(settings.data) as snapshot:
-        for questions in _batches(addresses or _lines(sys.stdin)):
+        for questions in _batches(addresses):
+            lines = []
             for question, answer in _answers(snapshot, questions):
                 if isinstance(answer, BadAddress):
                     trouble = True
@@ -59,21 +60,29 @@ def command(
                     continue
                 some = some or answer.listed
                 if answer.listed or not only_listed:
-                    click.echo(_text(snapshot, question, answer, networks=networks, as_json=as_json))
+                    lines.append(_text(snapshot, question, answer, networks=networks, as_json=as_json))
+            if lines:
+                click.echo("\n".join(lines))
     return 2 if trouble else 0 if some else 1
 
 
-def _lines(stream: Iterable[str]) -> Iterator[str]:
-    for line in stream:
-        if text := line[:LONGEST_LINE].strip():
-            yield text
+def _batches(addresses: Sequence[str]) -> Iterator[list[str]]:
+    """The arguments, or what standard input holds: as it comes where somebody is still writing."""
+    if addresses:
+        yield list(addresses)
+        return
+    stream: BinaryIO = sys.stdin.buffer
+    rest = b""
+    while chunk := stream.read1(CHUNK):  # type: ignore[attr-defined]  # a BufferedReader has it
+        *lines, rest = (rest + chunk).split(b"\n")
+        rest = rest[:LONGEST_LINE]
+        yield _texts(lines)
+    yield _texts([rest])
 
 
-def _batches(questions: Iterable[str]) -> Iterator[list[str]]:
-    iterator = iter(questions)
-    size = 1 if sys.stdin.isatty() else BATCH
-    while batch := list(islice(iterator, size)):
-        yield batch
+def _texts(lines: Iterable[bytes]) -> list[str]:
+    texts = (line[:LONGEST_LINE].decode(errors="replace").strip() for line in lines)
+    return [text for text in texts if text]
 
 
 def _answers(snapshot: Snapshot, questions: list[str]) -> Iterator[tuple[str, Listing | BadAddress]]:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from blocklistd.addresses import SPECIAL, parse_entry
+from blocklistd.catalogue.feed import BOGONS
 from blocklistd.index.flatten import Flattened, flatten
 from blocklistd.index.intervals import Intervals, Scale, intervals4, no_intervals, subtract, unite
 from blocklistd.index.layout import EncodedSection, SectionReference, encode_section
@@ -32,8 +33,6 @@ if TYPE_CHECKING:
 
 COMPILER: Final = 1
 """Changes when the same entries are compiled differently, so that no old section is used again."""
-
-BOGONS: Final = "bogons"
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,14 +6,19 @@ question and use that object to the end; the old one is unmapped when its last r
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import time
+from typing import TYPE_CHECKING, Final
 
-from blocklistd.errors import NoSnapshot, SnapshotCorrupt
+from blocklistd.errors import NoSnapshot, SnapshotCorrupt, StorageFailed
+from blocklistd.index.folder import published
 from blocklistd.index.layout import CURRENT
-from blocklistd.index.snapshot import Snapshot, published
+from blocklistd.index.snapshot import Snapshot
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
+
+RETRY: Final = 5.0
 
 
 class CurrentSnapshot:
@@ -23,35 +28,53 @@ class CurrentSnapshot:
     problem: why the published snapshot could not be used, empty if it could.
     """
 
-    def __init__(self, data: Path) -> None:
+    def __init__(self, data: Path, clock: Callable[[], float] = time.monotonic) -> None:
         self.data = data
         self.snapshot: Snapshot | None = None
         self.problem = ""
+        self._clock = clock
         self._seen: tuple[int, int, int] | None = None
+        self._tried = 0.0
 
     def poll(self) -> bool:
-        """Switch to the published snapshot if it is another one; True if switched. Never raises."""
-        try:
-            status = (self.data / CURRENT).stat()
-            seen = (status.st_ino, status.st_mtime_ns, status.st_size)
-        except OSError:
-            seen = (0, 0, 0)
-        if seen == self._seen:
+        """Switch to the published snapshot if it is another one; True if switched. Never raises.
+
+        A snapshot that could not be opened is tried again every ``RETRY`` seconds: the trouble may have passed.
+        """
+        seen = self._look()
+        if seen == self._seen and not (self.problem and self._clock() - self._tried >= RETRY):
             return False
-        self._seen = seen
-        if self.snapshot is not None and published(self.data) in {self.snapshot.id, None}:
-            return False
+        self._seen, self._tried = seen, self._clock()
         try:
+            aimed = published(self.data)
+            if self.snapshot is not None and aimed == self.snapshot.id:
+                self.problem = ""
+                return False
             opened = Snapshot.open_current(self.data)
         except NoSnapshot:
-            self.problem = ""
+            self.problem = "" if self.snapshot is None else "the data folder holds no snapshot any more"
             return False
-        except SnapshotCorrupt as error:
+        except (SnapshotCorrupt, StorageFailed) as error:
             self.problem = str(error)
             return False
-        name = published(self.data)
-        self.problem = "" if opened.id == name else f"snapshot {name} is damaged, {opened.id} is used instead"
-        if self.snapshot is not None and self.snapshot.id == opened.id:
+        self.problem = _difference(aimed, opened.id)
+        if self.snapshot is not None and self.snapshot.generation >= opened.generation and self.problem:
+            opened.close()
             return False
+        switched = self.snapshot is None or self.snapshot.id != opened.id
         self.snapshot = opened
-        return True
+        return switched
+
+    def _look(self) -> tuple[int, int, int]:
+        try:
+            status = (self.data / CURRENT).stat()
+        except OSError:
+            return 0, 0, 0
+        return status.st_ino, status.st_mtime_ns, status.st_size
+
+
+def _difference(aimed: str | None, opened: str) -> str:
+    if aimed == opened:
+        return ""
+    what = "the pointer to the published snapshot is damaged" if aimed is None else f"snapshot {aimed} is damaged"
+    return f"{what}, {opened} is used instead"

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from blocklistd.index.layout import encode_section
+from blocklistd.index.layout import NO_PARENT, encode_section
 from blocklistd.networks import Networks, no_networks
 
 if TYPE_CHECKING:
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from blocklistd.index.layout import EncodedSection, Section
 
 KIND: Final = "entries"
-NO_PARENT: Final = 0xFFFFFFFF
 
 
 @dataclass(frozen=True, slots=True)

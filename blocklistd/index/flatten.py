@@ -15,7 +15,7 @@ Pure: intervals in, ``Flattened`` out; the tokens never show in the result, whic
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
+
+
+ATTEMPTS: Final = 3
 
 
 class Flattened(NamedTuple):
@@ -51,8 +54,19 @@ def flatten(
 ) -> Flattened:
     """Flatten merged intervals, one entry a feed, over the space [0, end).
 
-    Raises ArithmeticError if two different sets got one token sum (odds below 2**-90) or a feed lost or gained space.
+    Should the first halves of two different sums ever be equal (odds of about 2**-40 for thousands of sets), new
+    tokens are drawn. Raises ArithmeticError if that happens again and again, or if a feed lost or gained space.
     """
+    for _ in range(ATTEMPTS):
+        flat = _flatten(feeds, end, random_bytes)
+        if flat is not None:
+            _check_space(feeds, end, flat)
+            return flat
+    raise ArithmeticError("different feed sets share one token sum")
+
+
+def _flatten(feeds: Sequence[Intervals], end: int, random_bytes: Callable[[int], bytes]) -> Flattened | None:
+    """One attempt; None where the tokens were unlucky."""
     positions, sums = _sums_by_position(feeds, random_bytes)
     inside = positions < end
     positions, sums = positions[inside], sums[:, inside]
@@ -62,9 +76,11 @@ def flatten(
     differs = np.ones(len(positions), np.bool_)
     differs[1:] = (sums[0, 1:] != sums[0, :-1]) | (sums[1, 1:] != sums[1, :-1])
     positions, sums = positions[differs], sums[:, differs]
-    sets, samples = _number(positions, sums)
+    numbered = _number(positions, sums)
+    if numbered is None:
+        return None
+    sets, samples = numbered
     offsets, members = _decode(feeds, samples)
-    _check_space(feeds, end, Flattened(positions, sets, offsets, members))
     return Flattened(positions, sets, offsets, members)
 
 
@@ -89,11 +105,11 @@ def _sums_by_position(
 def _number(
     positions: NDArray[np.int64],
     sums: NDArray[np.uint64],
-) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
+) -> tuple[NDArray[np.uint32], NDArray[np.int64]] | None:
     """Number the distinct sums by first appearance, 0 for the empty set; give a sample position for each."""
     distinct, first, inverse = np.unique(sums[0], return_index=True, return_inverse=True)
     if np.any(sums[1][first][inverse] != sums[1]):
-        raise ArithmeticError("two feed sets share one token sum")
+        return None
     rank = np.argsort(first, kind="stable")
     nothing = np.flatnonzero(distinct == 0)
     if len(nothing):

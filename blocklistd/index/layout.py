@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgpack
 
-from blocklistd.errors import SnapshotCorrupt
+from blocklistd.errors import SnapshotCorrupt, StorageFailed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -37,6 +37,8 @@ HEADER: Final = Struct("<8sII")
 ALIGNMENT: Final = 64
 ITEM_SIZES: Final = {"B": 1, "H": 2, "I": 4, "Q": 8}
 MAX_MANIFEST: Final = 64 * 2**20
+NO_PARENT: Final = 0xFFFFFFFF
+"""In a column of parents: no other entry encloses this one."""
 
 SECTION_NAME: Final = re.compile(r"[a-z0-9]{1,16}-[0-9a-f]{32}", re.ASCII)
 SNAPSHOT_ID: Final = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{8}", re.ASCII)
@@ -57,6 +59,11 @@ class SectionReference:
     size: int
     checksum: int
     inputs: str = ""
+
+    def __post_init__(self) -> None:
+        """Names become paths: none may lead out of the folder."""
+        if SECTION_NAME.fullmatch(self.name) is None:
+            raise SnapshotCorrupt(f"{self.name!r} is no name of a section")
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +176,7 @@ def _map(path: Path) -> mmap.mmap:
     except ValueError:
         raise SnapshotCorrupt(f"{path.name}: empty") from None
     except OSError as error:
-        raise SnapshotCorrupt(f"{path.name}: {error.strerror}") from error
+        raise StorageFailed(f"cannot read {path}: {error.strerror or error}") from error
 
 
 def encode_manifest(document: Mapping[str, Any], built_at: float) -> tuple[str, bytes]:
@@ -208,7 +215,7 @@ def read_manifest(path: Path) -> dict[str, Any]:
     except FileNotFoundError:
         raise SnapshotCorrupt(f"{path.name}: missing") from None
     except OSError as error:
-        raise SnapshotCorrupt(f"{path.name}: {error.strerror}") from error
+        raise StorageFailed(f"cannot read {path}: {error.strerror or error}") from error
 
 
 if sys.byteorder != "little":  # pragma: no cover

@@ -10,20 +10,17 @@ from typing import TYPE_CHECKING, Any, Final
 
 from blocklistd.errors import SnapshotCorrupt
 from blocklistd.files import remove_temporaries, sync_directory, write_atomically
+from blocklistd.index.folder import manifests, point_to, published, snapshot_ids
 from blocklistd.index.layout import (
-    CURRENT,
     FORMAT,
     SECTION_NAME,
     SECTIONS,
-    SNAPSHOT_ID,
     SNAPSHOTS,
     EncodedSection,
     Section,
     SectionReference,
     encode_manifest,
-    read_manifest,
 )
-from blocklistd.index.snapshot import candidates, published
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -77,7 +74,7 @@ def publish(
     snapshot_id, content = encode_manifest(document, built_at)
     sync_directory(data / SECTIONS)
     write_atomically(data / SNAPSHOTS / snapshot_id, content, mode=READ_ONLY)
-    write_atomically(data / CURRENT, f"{snapshot_id}\n".encode())
+    point_to(data, snapshot_id)
     return snapshot_id
 
 
@@ -93,23 +90,24 @@ def _row(reference: SectionReference) -> dict[str, Any]:
 def retain(data: Path, *, keep: int, budget: int) -> int:
     """Keep the current snapshot and the newest others, at most ``keep`` and within ``budget`` bytes of disk.
 
-    Deletes the rest and every section that no kept snapshot names. Gives how many snapshots stay.
+    Deletes the rest and every section that no kept snapshot names. Gives how many snapshots stay. Raises
+    StorageFailed, before anything is deleted.
     """
+    current = published(data)
+    sound = manifests(data)
     kept: list[str] = []
     named: dict[str, int] = {}
-    for snapshot_id in candidates(data):
-        try:
-            sections = dict(_sections_of(read_manifest(data / SNAPSHOTS / snapshot_id)))
-        except (SnapshotCorrupt, KeyError, TypeError):
-            continue
-        together = named | sections
+    for snapshot_id in sorted(sound, key=lambda name: name != current):
+        together = named | dict(_sections_of(sound[snapshot_id]))
         if kept and (len(kept) >= keep or sum(together.values()) > budget):
             continue
         kept.append(snapshot_id)
         named = together
-    for path in (data / SNAPSHOTS).iterdir():
-        if SNAPSHOT_ID.fullmatch(path.name) and path.name not in kept:
-            path.unlink(missing_ok=True)
+    if not kept:
+        return 0  # nothing sound to keep is no reason to delete
+    for snapshot_id in snapshot_ids(data):
+        if snapshot_id not in kept and snapshot_id != current:
+            (data / SNAPSHOTS / snapshot_id).unlink(missing_ok=True)
     for path in (data / SECTIONS).iterdir():
         if SECTION_NAME.fullmatch(path.name) and path.name not in named:
             path.unlink(missing_ok=True)
@@ -123,21 +121,4 @@ def _sections_of(document: Mapping[str, Any]) -> Iterable[tuple[str, int]]:
 
 def next_generation(data: Path) -> int:
     """One more than the highest generation in the folder."""
-    highest = 0
-    for snapshot_id in candidates(data):
-        try:
-            highest = max(highest, int(read_manifest(data / SNAPSHOTS / snapshot_id)["generation"]))
-        except (SnapshotCorrupt, KeyError, TypeError, ValueError):
-            continue
-    return highest + 1
-
-
-__all__ = [
-    "is_whole",
-    "next_generation",
-    "prepare_folders",
-    "publish",
-    "published",
-    "retain",
-    "write_section",
-]
+    return max((int(document["generation"]) for document in manifests(data).values()), default=0) + 1

@@ -17,17 +17,9 @@ from socket import AF_INET, inet_pton
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from blocklistd.addresses import Address, format_address, networks_of, parse_address
-from blocklistd.errors import BadAddress, NoSnapshot, SnapshotCorrupt
-from blocklistd.index.layout import (
-    CURRENT,
-    SECTION_NAME,
-    SECTIONS,
-    SNAPSHOT_ID,
-    SNAPSHOTS,
-    Section,
-    SectionReference,
-    read_manifest,
-)
+from blocklistd.errors import BadAddress, NoSnapshot, SnapshotCorrupt, StorageFailed
+from blocklistd.index.folder import candidates, published
+from blocklistd.index.layout import NO_PARENT, SECTIONS, SNAPSHOTS, Section, SectionReference, read_manifest
 from blocklistd.index.listing import NOT_LISTED, Listing
 from blocklistd.index.record import FeedRecord
 from blocklistd.index.search import FeedSets, Segments4, Segments6
@@ -73,7 +65,7 @@ class Snapshot:
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             self.close()
             raise SnapshotCorrupt(f"{snapshot_id}: damaged manifest") from error
-        except SnapshotCorrupt:
+        except (SnapshotCorrupt, StorageFailed):
             self.close()
             raise
 
@@ -87,15 +79,18 @@ class Snapshot:
     def open_current(cls, data: Path | str) -> Self:
         """Open the published snapshot of a data folder, or the newest good one if that is damaged.
 
-        Raises NoSnapshot if there is none, SnapshotCorrupt if all are damaged.
+        Raises NoSnapshot if there is none, SnapshotCorrupt if all are damaged, StorageFailed if they cannot be read.
         """
         data = Path(data)
-        problem: SnapshotCorrupt | None = None
-        for snapshot_id in candidates(data):
-            try:
-                return cls.open(data / SNAPSHOTS / snapshot_id)
-            except SnapshotCorrupt as error:
-                problem = problem or error
+        while True:
+            aimed, problem = published(data), None
+            for snapshot_id in candidates(data):
+                try:
+                    return cls.open(data / SNAPSHOTS / snapshot_id)
+                except SnapshotCorrupt as error:
+                    problem = problem or error
+            if published(data) == aimed:  # else a refresh published another one meanwhile, and took these away
+                break
         if problem is not None:
             raise problem
         raise NoSnapshot(f"{data} holds no snapshot yet: run blocklistd refresh")
@@ -220,7 +215,7 @@ class Snapshot:
             return None
         offsets = arrays["name_offsets"]
         name = bytes(arrays["names"][offsets[record] : offsets[record + 1]]).decode()
-        return arrays["numbers"][record], name, networks_containing(family, first, end - 1, value)
+        return arrays["numbers"][record], name, network_containing(family, first, end - 1, value)
 
     def networks_naming(self, ip: Question) -> list[Named]:
         """For each feed that names an address, the most exact network as the list wrote it.
@@ -258,15 +253,13 @@ class Snapshot:
         parents = arrays.get(f"v{family}_parents")
         while index >= 0:
             if lasts[index] >= value:
-                return networks_containing(family, firsts[index], lasts[index], value)
+                return network_containing(family, firsts[index], lasts[index], value)
             if parents is None:
                 break
-            index = parents[index] if parents[index] != 0xFFFFFFFF else -1
+            index = parents[index] if parents[index] != NO_PARENT else -1
         return None
 
     def _open_section(self, reference: SectionReference) -> Section:
-        if SECTION_NAME.fullmatch(reference.name) is None:
-            raise SnapshotCorrupt(f"{self.id}: {reference.name!r} is no name of a section")
         return Section(self.folder / SECTIONS / reference.name, reference)
 
 
@@ -304,7 +297,7 @@ def _item(sequence: memoryview | _Halves, index: int, beyond: int) -> int:
     return sequence[index] if index < len(sequence) else beyond
 
 
-def networks_containing(family: int, first: int, last: int, value: int) -> str:
+def network_containing(family: int, first: int, last: int, value: int) -> str:
     """A range as text: its CIDR where it is one, else the CIDR inside it that holds the address."""
     for network in networks_of(family, first, last):
         start, _, length = network.partition("/")
@@ -329,26 +322,3 @@ def address_of(ip: Question) -> Address:
     if value >> 32 == 0xFFFF:
         return Address(4, value & 0xFFFFFFFF)
     return Address(4 if value < 2**32 and not isinstance(ip, IPv6Address) else 6, value)
-
-
-def candidates(data: Path) -> list[str]:
-    """Ids of the snapshots in a data folder, the published one first, then the newest first."""
-    try:
-        kept = sorted(
-            (path.name for path in (data / SNAPSHOTS).iterdir() if SNAPSHOT_ID.fullmatch(path.name)),
-            reverse=True,
-        )
-    except OSError:
-        return []
-    current = published(data)
-    return [current, *[name for name in kept if name != current]] if current in kept else kept
-
-
-def published(data: Path) -> str | None:
-    """The id that ``current`` names, None if there is none."""
-    try:
-        with (data / CURRENT).open("rb") as file:
-            name = file.read(64).decode("ascii", "replace").strip()
-    except OSError:
-        return None
-    return name if SNAPSHOT_ID.fullmatch(name) else None

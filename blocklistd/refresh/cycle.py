@@ -10,16 +10,20 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
+from blocklistd.catalogue.feed import BOGONS
 from blocklistd.collect.fetch import Fetcher
+from blocklistd.collect.state import read_states
 from blocklistd.collect.store import sweep
 from blocklistd.errors import NoSnapshot, SnapshotCorrupt, StorageFailed, UsageError
 from blocklistd.files import write_atomically
 from blocklistd.index.compile import Source, compile_index
 from blocklistd.index.entries import decode_entries
+from blocklistd.index.folder import point_to, published
 from blocklistd.index.layout import SECTIONS, Section
 from blocklistd.index.publish import is_whole, next_generation, prepare_folders, publish, retain, write_section
 from blocklistd.index.snapshot import Snapshot
@@ -37,6 +41,7 @@ if TYPE_CHECKING:
     from blocklistd.settings import Settings
 
 SECRET_SIZE: Final = 32
+_IDENTIFIER = re.compile(r"[a-z0-9_]{1,64}", re.ASCII)
 AT_ONCE: Final = 16
 """So many feeds are under way together, fetching, waiting for a host, or parsing."""
 FETCH_SHARE: Final = 0.8
@@ -63,24 +68,26 @@ async def refresh(
         raise UsageError("no feed of the catalogue is enabled")
     with refresh_lock(settings.data):
         try:
-            return await _refresh(feeds, settings, listener, names, force or bool(names))
+            return await _refresh(catalogue, settings, listener, names, force or bool(names))
         except OSError as error:
             raise StorageFailed(f"cannot write to {settings.data}: {error.strerror or error}") from error
 
 
 async def _refresh(
-    feeds: Sequence[Feed],
+    catalogue: Catalogue,
     settings: Settings,
     listener: Listener,
     names: Collection[str],
     force: bool,
 ) -> RefreshReport:
     started = time.time()
+    feeds = catalogue.enabled(settings.use)
     prepare_folders(settings.data)
-    sweep(settings.data, [feed.id for feed in feeds])
+    sweep(settings.data, _worth_keeping(catalogue, feeds, settings.data, started))
     former = _former(settings.data)
     brought = await _bring_all(feeds, settings, listener, former, names, force)
     records = [item.record for item in brought if item.record is not None]
+    brought = [_with_note(item, feed, records) for item, feed in zip(brought, feeds, strict=True)]
     snapshot_id = former.id if former else None
     published = False
     error = None
@@ -122,19 +129,40 @@ async def _bring_all(
                 listener=listener,
                 turns=asyncio.Semaphore(AT_ONCE),
             )
-            async with asyncio.TaskGroup() as group:
+            async with asyncio.TaskGroup() as together:
                 tasks = [
-                    group.create_task(
+                    together.create_task(
                         one.bring(feed, ask=not names or feed.id in names, limit=limit),
                     )
                     for feed in feeds
                 ]
-    except* (StorageFailed, OSError) as errors:
-        first: BaseException = errors
-        while isinstance(first, BaseExceptionGroup):
+    except ExceptionGroup as group:  # any other trouble than the disk's stays with its feed, so the first tells all
+        first: Exception = group
+        while isinstance(first, ExceptionGroup):
             first = first.exceptions[0]
-        raise first from None
+        raise first from group
     return [task.result() for task in tasks]
+
+
+def _worth_keeping(catalogue: Catalogue, enabled: Collection[Feed], data: Path, now: float) -> list[str]:
+    """Feeds whose bodies stay: those that are on, and for a while those that are off, should they be wanted again."""
+    states = read_states(data)
+    return [
+        feed.id
+        for feed in catalogue.feeds
+        if feed in enabled or (feed.id in states and now - states[feed.id].succeeded_at < feed.drop_after)
+    ]
+
+
+def _with_note(item: Brought, feed: Feed, records: Collection[FeedRecord]) -> Brought:
+    """Say so where a feed that is to be taken out of this one has brought nothing yet."""
+    present = {record.id for record in records}
+    missing = [name for name in feed.exclude if _IDENTIFIER.fullmatch(name) and name not in {BOGONS, *present}]
+    if not missing or item.record is None:
+        return item
+    note = f"nothing was excluded for {', '.join(missing)}, which has no entries"
+    reason = "; ".join(filter(None, (item.result.reason, note)))
+    return replace(item, result=replace(item.result, reason=reason))
 
 
 def _former(data: Path) -> Snapshot | None:
@@ -175,6 +203,8 @@ def _publish(
         replace(record, v4=compiled.ranges[record.id][0], v6=compiled.ranges[record.id][1]) for record in records
     ]
     if former and compiled.sections == former.sections and _same(complete, former.feeds):
+        if published(data) != former.id:  # the pointer was damaged, or names something that is
+            point_to(data, former.id)
         return None
     for fresh in compiled.fresh:
         write_section(data, fresh)
@@ -188,7 +218,9 @@ def _publish(
 
 
 def _same(records: Sequence[FeedRecord], former: Sequence[FeedRecord]) -> bool:
-    """Whether nothing but the time of the last confirmation differs."""
-    return [replace(record, fetched_at=0.0) for record in records] == [
-        replace(record, fetched_at=0.0) for record in former
-    ]
+    """Whether nothing but the time of the last confirmation, and of reading, differs."""
+
+    def lasting(record: FeedRecord) -> FeedRecord:
+        return replace(record, fetched_at=0.0, section=replace(record.section, inputs=""))
+
+    return list(map(lasting, records)) == list(map(lasting, former))

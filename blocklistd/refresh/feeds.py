@@ -14,6 +14,7 @@ from random import random
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from blocklistd.collect import pace, store
+from blocklistd.collect.formats import FORMATS
 from blocklistd.collect.model import Counts, Fetched, FetchFailed, NotDue, NotModified
 from blocklistd.collect.state import FeedState, Part, read_state, write_state
 from blocklistd.errors import StorageFailed
@@ -22,6 +23,7 @@ from blocklistd.index.record import FeedRecord
 from blocklistd.refresh.lane import Parsed, ParseTask
 from blocklistd.refresh.lanes import Lanes
 from blocklistd.refresh.report import FeedResult, State
+from blocklistd.units import round_duration
 from blocklistd.version import VERSION
 
 if TYPE_CHECKING:
@@ -195,11 +197,13 @@ class Pass:
 
     def _brought(self, feed: Feed, state: FeedState, name: State, reason: str, parsed: Parsed | None) -> Brought:
         former = self.former.get(feed.id)
+        record = None
         if parsed is not None and parsed.section is not None:
             record = new_record(feed, state, parsed, parsed.section)
-        elif former is not None and is_whole(self.data, former.section):
+        elif former is not None and former.kind == feed.kind and is_whole(self.data, former.section):
             record = replace(former, **_described(feed), fetched_at=state.succeeded_at or former.fetched_at)
-        else:
+        if record is not None and time.time() - record.fetched_at > feed.drop_after:
+            reason = "; ".join(filter(None, (reason, f"dropped: no good fetch for {round_duration(feed.drop_after)}")))
             record = None
         entries = 0 if record is None else record.unique
         asked = name != "not due"
@@ -216,9 +220,13 @@ class Pass:
 
 
 def inputs_of(feed: Feed, parts: tuple[Part, ...], secret: bytes) -> str:
-    """Digest of everything a feed's entries depend on: its bytes, how they are read, and by which parser."""
+    """Digest of everything a feed's entries depend on: its bytes, how they are read, and by which parser.
+
+    For some formats also when: bans run out although their database does not change.
+    """
     keyed = hashlib.sha256(secret).hexdigest() if feed.kind == "email" else ""
-    text = "\n".join([str(PARSER), VERSION, feed.parse_key, keyed, *(part.digest for part in parts)])
+    minute = str(int(time.time() // 60)) if feed.format == "fail2ban" else ""
+    text = "\n".join([str(PARSER), VERSION, feed.parse_key, keyed, minute, *(part.digest for part in parts)])
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 

@@ -89,11 +89,11 @@ def frame(message: bytes) -> bytes:
     return len(message).to_bytes(LENGTH) + message
 
 
-def main(deadline: float) -> None:
+def main(deadline: float, memory: int = MEMORY_LIMIT) -> None:
     """The life of a lane: task after task until the other end closes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     with suppress(ValueError, OSError):
-        resource.setrlimit(resource.RLIMIT_AS, (MEMORY_LIMIT, MEMORY_LIMIT))
+        resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what a library prints must not get among the answers
     answers.write(frame(READY))

@@ -14,7 +14,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final, Self
 
 from blocklistd.collect.model import Refused
-from blocklistd.refresh.lane import LARGEST_ANSWER, LENGTH, READY, Parsed, ParseTask, frame
+from blocklistd.refresh.lane import LARGEST_ANSWER, LENGTH, MEMORY_LIMIT, READY, Parsed, ParseTask, frame
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -28,8 +28,9 @@ START_PATIENCE: Final = 30.0
 class Lane:
     """One parsing process, started when it is first needed; use from one task at a time."""
 
-    def __init__(self, deadline: float) -> None:
+    def __init__(self, deadline: float, memory: int = MEMORY_LIMIT) -> None:
         self._deadline = deadline
+        self._memory = memory
         self._process: asyncio.subprocess.Process | None = None
 
     async def parse(self, task: ParseTask) -> Parsed:
@@ -43,9 +44,9 @@ class Lane:
         except TimeoutError:
             await self.close()
             return Parsed(refused=Refused(f"parsing took longer than {self._deadline:g} s"))
-        except (asyncio.IncompleteReadError, ConnectionError, ValueError, TypeError, KeyError):
+        except (asyncio.IncompleteReadError, OSError, ValueError, TypeError, KeyError):
             await self.close()
-            return Parsed(refused=Refused("the parsing process died, out of memory perhaps"))
+            return Parsed(refused=Refused("the parsing process died or could not be started, out of memory perhaps"))
         except asyncio.CancelledError:  # its answer would be taken for that of the next feed
             await self.close()
             raise
@@ -54,7 +55,7 @@ class Lane:
         self._process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-c",
-            f"from blocklistd.refresh.lane import main; main({self._deadline!r})",
+            f"from blocklistd.refresh.lane import main; main({self._deadline!r}, {self._memory})",
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
         )
