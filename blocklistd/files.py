@@ -6,7 +6,9 @@ the old file or the new one, and a crash leaves at most a temporary file whose n
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -38,6 +40,24 @@ def write_atomically(path: Path, *chunks: Buffer, mode: int = 0o644, durable: bo
         raise
     if durable:
         sync_directory(path.parent)
+
+
+def open_regular(path: Path) -> int:
+    """Open a file for reading, give its handle. Raises OSError, also for anything that is no regular file.
+
+    Never waits: a fifo in the place of a file must not stop whoever reads it.
+    """
+    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise OSError(errno.EINVAL, "not a regular file", str(path))
+    return handle
+
+
+def read_regular(path: Path, limit: int) -> bytes:
+    """The first ``limit`` bytes of a regular file. Raises OSError."""
+    with os.fdopen(open_regular(path), "rb") as file:
+        return file.read(limit)
 
 
 def sync_directory(path: Path) -> None:

@@ -31,8 +31,20 @@ COMMANDS: Final = {
 """Command → what the overview says; the module of the same name holds ``command``."""
 
 
+BROKEN_PIPE: Final = 141
+"""What a shell reports of a program that was ended by SIGPIPE."""
+
+
 class Commands(click.Group):
     """Loads a command's module when it is asked for: ``lookup`` must not pay for importing a web server."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command. A reader of our output that has seen enough is no failure of the command."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise SystemExit(BROKEN_PIPE) from None
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
         """All names, in the order of a user's day."""
@@ -123,7 +135,4 @@ def main(arguments: list[str] | None = None) -> None:
     except BlocklistdError as error:
         click.echo(f"blocklistd: {error}", err=True)
         sys.exit(2)
-    except BrokenPipeError:  # the reader of our output has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
     sys.exit(status if isinstance(status, int) else 0)

@@ -51,6 +51,8 @@ def command(
         click.echo("reading addresses from standard input, one a line; end with Ctrl-D", err=True)
     some, trouble = False, False
     with Snapshot.open_current(settings.data) as snapshot:
+        if snapshot.problem:
+            click.echo(f"blocklistd: {snapshot.problem}", err=True)
         for questions in _batches(addresses):
             lines = []
             for question, answer in _answers(snapshot, questions):

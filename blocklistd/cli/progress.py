@@ -9,8 +9,9 @@ from typing import IO, TYPE_CHECKING, Self
 
 import click
 
-from blocklistd.refresh.report import GOOD_STATES, FeedResult, RefreshReport
+from blocklistd.refresh.report import FeedResult, RefreshReport
 from blocklistd.units import counted, round_size
+from blocklistd.web.notices import BAD_STATES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,7 +42,7 @@ class Lines(AbstractContextManager["Lines"]):
             text = json.dumps({"level": level, "message": text, **fields})
         print(text, file=self._stream, flush=True)
 
-    def begin(self, feeds: Sequence[Feed], *, first: bool) -> None:
+    def begin(self, feeds: Sequence[Feed], due: int, *, first: bool) -> None:
         """Before the pass: what is about to happen, and once in a data folder's life whose terms bind."""
         if first:
             bound = [feed.id for feed in feeds if feed.terms == "noncommercial"]
@@ -50,7 +51,7 @@ class Lines(AbstractContextManager["Lines"]):
                     f"The terms of {counted(len(bound), 'feed')} forbid commercial use: {', '.join(bound)}. "
                     "Leave them out with --use commercial or BLOCKLISTD_USE=commercial.",
                 )
-        self.say(f"refreshing {counted(len(feeds), 'feed')}")
+        self.say(f"refreshing {due} of {counted(len(feeds), 'feed')}" if due else "no feed is due")
 
     def feed_started(self, feed: str) -> None:
         """A line for every start would say nothing: the end does."""
@@ -61,7 +62,7 @@ class Lines(AbstractContextManager["Lines"]):
     def feed_finished(self, result: FeedResult) -> None:
         """Tell what came of a feed, unless it was not even due."""
         if result.state != "not due":
-            level = "info" if result.state in GOOD_STATES else "warning"
+            level = "warning" if result.state in BAD_STATES else "info"
             self.say(sentence(result), level=level, feed=result.feed, state=result.state)
 
     def compiling(self, feeds: int) -> None:
@@ -106,9 +107,9 @@ class Live(Lines):
         if self._bar is not None:
             self._bar.console.print(text, markup=False, highlight=False, style="yellow" if level == "warning" else None)
 
-    def begin(self, feeds: Sequence[Feed], *, first: bool) -> None:
+    def begin(self, feeds: Sequence[Feed], due: int, *, first: bool) -> None:
         """Open the bar."""
-        super().begin(feeds, first=first)
+        super().begin(feeds, due, first=first)
         if self._bar is not None:
             self._task = self._bar.add_task("", total=len(feeds))
 
@@ -125,7 +126,7 @@ class Live(Lines):
     def feed_finished(self, result: FeedResult) -> None:
         """Move the bar."""
         self._under_way.pop(result.feed, None)
-        if result.state not in GOOD_STATES:
+        if result.state in BAD_STATES:
             super().feed_finished(result)
         if self._bar is not None and self._task is not None:
             self._bar.advance(self._task)
@@ -150,11 +151,12 @@ def listener_for(stream: IO[str], *, log_format: str) -> Lines:
 
 def sentence(result: FeedResult) -> str:
     """One feed's result for people."""
-    if result.state in GOOD_STATES:
+    if result.state not in BAD_STATES:
         change = f" ({result.change:+,})" if result.change else ""
         size = f", {round_size(result.bytes)}" if result.bytes else ""
         return (
             f"{result.feed}: {result.state}, {counted(result.entries, 'entry')}{change}{size}, {result.seconds:.1f} s"
+            + (f"; {result.reason}" if result.reason else "")
         )
     kept = f"; the last good {counted(result.entries, 'entry')} stay in force" if result.entries else ""
     return f"{result.feed}: {result.state}: {result.reason}{kept}"

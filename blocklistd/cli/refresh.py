@@ -56,7 +56,6 @@ def run(settings: Settings, names: tuple[str, ...], *, force: bool, as_json: boo
     signal.signal(signal.SIGTERM, _terminated)
     catalogue = load_catalogue(settings.config)
     with listener_for(sys.stderr, log_format=settings.log_format) as listener:
-        listener.begin(catalogue.enabled(settings.use), first=not (settings.data / "current").exists())
         try:
             report = asyncio.run(refresh(catalogue, settings, listener, names=names, force=force))
         except UsageError:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 
 from blocklistd.errors import StorageFailed
-from blocklistd.files import TEMPORARY, write_atomically
+from blocklistd.files import TEMPORARY, read_regular, write_atomically
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -100,8 +100,7 @@ def read_state(data: Path, feed_id: str) -> FeedState:
     """
     path = bodies(data) / f"{feed_id}.json"
     try:
-        with path.open("rb") as file:
-            content = file.read(LARGEST_STATE + 1)
+        content = read_regular(path, LARGEST_STATE + 1)
     except FileNotFoundError:
         return FeedState(feed_id)
     except OSError as error:

@@ -57,7 +57,7 @@ class CurrentSnapshot:
         except (SnapshotCorrupt, StorageFailed) as error:
             self.problem = str(error)
             return False
-        self.problem = _difference(aimed, opened.id)
+        self.problem = opened.problem
         if self.snapshot is not None and self.snapshot.generation >= opened.generation and self.problem:
             opened.close()
             return False
@@ -71,10 +71,3 @@ class CurrentSnapshot:
         except OSError:
             return 0, 0, 0
         return status.st_ino, status.st_mtime_ns, status.st_size
-
-
-def _difference(aimed: str | None, opened: str) -> str:
-    if aimed == opened:
-        return ""
-    what = "the pointer to the published snapshot is damaged" if aimed is None else f"snapshot {aimed} is damaged"
-    return f"{what}, {opened} is used instead"

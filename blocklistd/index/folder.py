@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from blocklistd.errors import SnapshotCorrupt, StorageFailed
-from blocklistd.files import write_atomically
+from blocklistd.files import read_regular, write_atomically
 from blocklistd.index.layout import CURRENT, SNAPSHOT_ID, SNAPSHOTS, read_manifest
 
 if TYPE_CHECKING:
@@ -20,8 +20,7 @@ if TYPE_CHECKING:
 def published(data: Path) -> str | None:
     """The id that ``current`` names; None if there is none or the pointer is damaged. Raises StorageFailed."""
     try:
-        with (data / CURRENT).open("rb") as file:
-            name = file.read(64).decode("ascii", "replace").strip()
+        name = read_regular(data / CURRENT, 64).decode("ascii", "replace").strip()
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import mmap
+import os
 import re
 import sys
 import zlib
@@ -20,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgpack
 
 from blocklistd.errors import SnapshotCorrupt, StorageFailed
+from blocklistd.files import open_regular, read_regular
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -169,8 +171,11 @@ class Section:
 
 def _map(path: Path) -> mmap.mmap:
     try:
-        with path.open("rb") as file:
-            return mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ)
+        handle = open_regular(path)
+        try:
+            return mmap.mmap(handle, 0, prot=mmap.PROT_READ)
+        finally:
+            os.close(handle)
     except FileNotFoundError:
         raise SnapshotCorrupt(f"{path.name}: missing") from None
     except ValueError:
@@ -209,13 +214,14 @@ def decode_manifest(snapshot_id: str, content: bytes) -> dict[str, Any]:
 def read_manifest(path: Path) -> dict[str, Any]:
     """Read and verify a manifest file; its name is the snapshot id."""
     try:
-        if path.stat().st_size > MAX_MANIFEST:
-            raise SnapshotCorrupt(f"{path.name}: too large for a manifest")
-        return decode_manifest(path.name, path.read_bytes())
+        content = read_regular(path, MAX_MANIFEST + 1)
     except FileNotFoundError:
         raise SnapshotCorrupt(f"{path.name}: missing") from None
     except OSError as error:
         raise StorageFailed(f"cannot read {path}: {error.strerror or error}") from error
+    if len(content) > MAX_MANIFEST:
+        raise SnapshotCorrupt(f"{path.name}: too large for a manifest")
+    return decode_manifest(path.name, content)
 
 
 if sys.byteorder != "little":  # pragma: no cover

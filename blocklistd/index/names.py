@@ -18,7 +18,7 @@ DIGEST_SIZE: Final = 16
 
 def mail_digest(address: str, secret: bytes) -> bytes:
     """The keyed digest of a normalised (trimmed, lower-case) address."""
-    return hashlib.blake2b(address.encode(), digest_size=DIGEST_SIZE, key=secret).digest()
+    return hashlib.blake2b(address.encode(errors="replace"), digest_size=DIGEST_SIZE, key=secret).digest()
 
 
 class SortedTexts:

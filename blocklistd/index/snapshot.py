@@ -14,10 +14,10 @@ from bisect import bisect_right
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 from socket import AF_INET, inet_pton
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 
 from blocklistd.addresses import Address, format_address, networks_of, parse_address
-from blocklistd.errors import BadAddress, NoSnapshot, SnapshotCorrupt, StorageFailed
+from blocklistd.errors import BadAddress, NoSnapshot, SnapshotCorrupt, StorageFailed, UsageError
 from blocklistd.index.folder import candidates, published
 from blocklistd.index.layout import NO_PARENT, SECTIONS, SNAPSHOTS, Section, SectionReference, read_manifest
 from blocklistd.index.listing import NOT_LISTED, Listing
@@ -25,7 +25,7 @@ from blocklistd.index.record import FeedRecord
 from blocklistd.index.search import FeedSets, Segments4, Segments6
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from types import TracebackType
 
 Question = str | int | IPv4Address | IPv6Address
@@ -47,6 +47,8 @@ class Snapshot:
 
     def __init__(self, snapshot_id: str, document: dict[str, Any], folder: Path) -> None:
         self.id = snapshot_id
+        self.problem = ""
+        """Why the published snapshot was not used, where this one stands in for it."""
         self.folder = folder
         self._entries: dict[str, Section] = {}
         self._hot: dict[str, Section] = {}
@@ -86,9 +88,14 @@ class Snapshot:
             aimed, problem = published(data), None
             for snapshot_id in candidates(data):
                 try:
-                    return cls.open(data / SNAPSHOTS / snapshot_id)
+                    snapshot = cls.open(data / SNAPSHOTS / snapshot_id)
                 except SnapshotCorrupt as error:
                     problem = problem or error
+                    continue
+                if snapshot_id != aimed:
+                    what = f"snapshot {aimed} is damaged" if aimed else "the pointer to the published one is damaged"
+                    snapshot.problem = f"{what}, {snapshot_id} is used instead; the next refresh mends this"
+                return snapshot
             if published(data) == aimed:  # else a refresh published another one meanwhile, and took these away
                 break
         if problem is not None:
@@ -108,7 +115,7 @@ class Snapshot:
 
     def close(self) -> None:
         """Unmap the files. Must not be called while another thread still asks."""
-        self._segments4 = self._segments6 = None  # type: ignore[assignment]  # closed: questions are errors now
+        self._segments4 = self._segments6 = _CLOSED
         self._name_sets = {}
         for section in (*self._hot.values(), *self._entries.values()):
             section.close()
@@ -129,8 +136,11 @@ class Snapshot:
                 return self._segments6.listing(value)
         return self._segments4.listing(value)
 
-    def lookup_many(self, ips: Sequence[Question]) -> list[Listing]:
+    def lookup_many(self, ips: Iterable[Question]) -> list[Listing]:
         """The same for many, in the order asked. Raises BadAddress at the first that is no address."""
+        if isinstance(ips, str):
+            raise BadAddress("give a list of addresses, not one text")
+        ips = ips if isinstance(ips, list | tuple) else list(ips)
         if len(ips) <= SMALL_BATCH:
             return [self.lookup(ip) for ip in ips]
         import numpy as np
@@ -162,8 +172,10 @@ class Snapshot:
 
         texts = SortedTexts(self._hot["domains"])
         labels = name.split(".")
-        found = [texts.find(name.encode())]
-        found += [texts.find(f"*.{'.'.join(labels[depth:])}".encode()) for depth in range(len(labels) - 1)]
+        found = [texts.find(name.encode(errors="replace"))]
+        found += [
+            texts.find(f"*.{'.'.join(labels[depth:])}".encode(errors="replace")) for depth in range(len(labels) - 1)
+        ]
         return self._united("domains", [index for index in found if index >= 0])
 
     def mail(self, address: str, secret: bytes | None = None) -> Listing:
@@ -263,6 +275,19 @@ class Snapshot:
         return Section(self.folder / SECTIONS / reference.name, reference)
 
 
+class _Closed:
+    """What a closed snapshot answers from."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise UsageError("this snapshot is closed")
+
+    def __len__(self) -> int:
+        raise UsageError("this snapshot is closed")
+
+
+_CLOSED: Final[Any] = _Closed()
+
+
 class _Halves:
     """Two columns of 64 bits read as one sequence of 128-bit numbers."""
 
@@ -318,7 +343,7 @@ def address_of(ip: Question) -> Address:
         raise BadAddress(f"{ip!r:.100} is not an IPv4 or IPv6 address")
     value = int(ip)
     if not 0 <= value < 2**128:
-        raise BadAddress(f"{value} is no address: it needs more than 128 bits")
+        raise BadAddress(f"{value} is no address: those go from 0 to 2**128 - 1")
     if value >> 32 == 0xFFFF:
         return Address(4, value & 0xFFFFFFFF)
     return Address(4 if value < 2**32 and not isinstance(ip, IPv6Address) else 6, value)

@@ -90,8 +90,6 @@ def paint(
     limit: int,
 ) -> Painted:
     """Paint half-open ranges over [0, limit), the widest first; neighbours with one record become one segment."""
-    order = np.argsort(start, kind="stable")
-    start, end, records = start[order], end[order], records[order]
     borders = distinct(np.concatenate([start, end]))
     shown = np.zeros(len(borders), np.uint32)
     left, right = np.searchsorted(borders, start), np.searchsorted(borders, end)

@@ -16,8 +16,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from blocklistd.catalogue.feed import BOGONS
+from blocklistd.collect import pace
 from blocklistd.collect.fetch import Fetcher
-from blocklistd.collect.state import read_states
+from blocklistd.collect.state import FeedState, read_states
 from blocklistd.collect.store import sweep
 from blocklistd.errors import NoSnapshot, SnapshotCorrupt, StorageFailed, UsageError
 from blocklistd.files import write_atomically
@@ -70,7 +71,9 @@ async def refresh(
         try:
             return await _refresh(catalogue, settings, listener, names, force or bool(names))
         except OSError as error:
-            raise StorageFailed(f"cannot write to {settings.data}: {error.strerror or error}") from error
+            raise StorageFailed(
+                f"cannot write to {error.filename or settings.data}: {error.strerror or error}"
+            ) from error
 
 
 async def _refresh(
@@ -85,6 +88,7 @@ async def _refresh(
     prepare_folders(settings.data)
     sweep(settings.data, _worth_keeping(catalogue, feeds, settings.data, started))
     former = _former(settings.data)
+    listener.begin(feeds, _count_due(feeds, settings, names, force), first=former is None)
     brought = await _bring_all(feeds, settings, listener, former, names, force)
     records = [item.record for item in brought if item.record is not None]
     brought = [_with_note(item, feed, records) for item, feed in zip(brought, feeds, strict=True)]
@@ -92,7 +96,8 @@ async def _refresh(
     published = False
     error = None
     if records:
-        listener.compiling(len(records))
+        if former is None or [record.section.name for record in records] != [r.section.name for r in former.feeds]:
+            listener.compiling(len(records))
         new_id = _publish(settings, feeds, records, former)
         published = new_id is not None
         snapshot_id = new_id or snapshot_id
@@ -142,6 +147,15 @@ async def _bring_all(
             first = first.exceptions[0]
         raise first from group
     return [task.result() for task in tasks]
+
+
+def _count_due(feeds: Sequence[Feed], settings: Settings, names: Collection[str], force: bool) -> int:
+    asked = [feed for feed in feeds if not names or feed.id in names]
+    states, now = read_states(settings.data), time.time()
+    return sum(
+        pace.due(feed, states.get(feed.id, FeedState(feed.id)), now, force=force, mirror=settings.mirror) is None
+        for feed in asked
+    )
 
 
 def _worth_keeping(catalogue: Catalogue, enabled: Collection[Feed], data: Path, now: float) -> list[str]:

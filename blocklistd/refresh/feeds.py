@@ -10,11 +10,11 @@ import asyncio
 import hashlib
 import time
 from dataclasses import asdict, dataclass, fields, replace
+from datetime import UTC, datetime
 from random import random
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from blocklistd.collect import pace, store
-from blocklistd.collect.formats import FORMATS
 from blocklistd.collect.model import Counts, Fetched, FetchFailed, NotDue, NotModified
 from blocklistd.collect.state import FeedState, Part, read_state, write_state
 from blocklistd.errors import StorageFailed
@@ -23,11 +23,11 @@ from blocklistd.index.record import FeedRecord
 from blocklistd.refresh.lane import Parsed, ParseTask
 from blocklistd.refresh.lanes import Lanes
 from blocklistd.refresh.report import FeedResult, State
-from blocklistd.units import round_duration
+from blocklistd.units import counted, round_duration
 from blocklistd.version import VERSION
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from blocklistd.catalogue import Feed
@@ -40,6 +40,9 @@ PARSER: Final = 1
 
 class Listener(Protocol):
     """Is told what happens, for progress; every call must be quick."""
+
+    def begin(self, feeds: Sequence[Feed], due: int, *, first: bool) -> None:
+        """The pass begins: so many of these feeds will be asked. first: the folder never had a snapshot."""
 
     def feed_started(self, feed: str) -> None:
         """A fetch begins."""
@@ -97,7 +100,7 @@ class Pass:
         state, now = read_state(self.data, feed.id), time.time()
         waiting = pace.due(feed, state, now, force=self.force, mirror=self.mirror) if ask else NotDue(now, "not asked")
         if waiting is not None:
-            return await self._keep(feed, state, "not due", waiting.reason, state.parts)
+            return await self._keep(feed, state, "not due", _until(waiting), state.parts)
         async with self.turns:
             return await self._fetch(feed, state)
 
@@ -200,6 +203,7 @@ class Pass:
         record = None
         if parsed is not None and parsed.section is not None:
             record = new_record(feed, state, parsed, parsed.section)
+            reason = reason or _about_rejects(record)
         elif former is not None and former.kind == feed.kind and is_whole(self.data, former.section):
             record = replace(former, **_described(feed), fetched_at=state.succeeded_at or former.fetched_at)
         if record is not None and time.time() - record.fetched_at > feed.drop_after:
@@ -219,6 +223,15 @@ class Pass:
         return Brought(result, record)
 
 
+def _until(waiting: NotDue) -> str:
+    """Why a feed was not asked, and from when it may be."""
+    if waiting.until <= time.time():
+        return waiting.reason
+    moment = datetime.fromtimestamp(waiting.until, UTC)
+    shown = moment.strftime("%H:%M UTC" if waiting.until - time.time() < 86400 else "%Y-%m-%d %H:%M UTC")
+    return f"{waiting.reason}; not before {shown}"
+
+
 def inputs_of(feed: Feed, parts: tuple[Part, ...], secret: bytes) -> str:
     """Digest of everything a feed's entries depend on: its bytes, how they are read, and by which parser.
 
@@ -228,6 +241,15 @@ def inputs_of(feed: Feed, parts: tuple[Part, ...], secret: bytes) -> str:
     minute = str(int(time.time() // 60)) if feed.format == "fail2ban" else ""
     text = "\n".join([str(PARSER), VERSION, feed.parse_key, keyed, minute, *(part.digest for part in parts)])
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def _about_rejects(record: FeedRecord) -> str:
+    """What a person should know of a list that came in, but not whole."""
+    if not record.rejected:
+        return ""
+    line, text, why = record.rejects[0] if record.rejects else (0, "", "")
+    example = f": line {line} {text!r} {why}" if line else ""
+    return f"{counted(record.rejected, 'line')} refused{example}"
 
 
 def new_record(feed: Feed, state: FeedState, parsed: Parsed, section: SectionReference) -> FeedRecord:

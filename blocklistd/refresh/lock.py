@@ -19,9 +19,10 @@ def refresh_lock(data: Path) -> Iterator[None]:
     """Hold ``<data>/lock``. Raises RefreshBusy if another process has it, StorageFailed if it cannot be made."""
     try:
         data.mkdir(parents=True, exist_ok=True)
-        handle = os.open(data / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        # whoever may write here must not have us write elsewhere, through a link
+        handle = os.open(data / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
     except OSError as error:
-        raise StorageFailed(f"cannot write to {data}: {error.strerror}") from error
+        raise StorageFailed(f"cannot write to {error.filename or data}: {error.strerror}") from error
     try:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -94,6 +94,19 @@ def test_a_reader_that_has_seen_enough_is_no_error(data: str) -> None:
     assert result.stderr == ""
 
 
+def test_lookup_answers_what_has_come_while_the_writer_is_still_there(data: str) -> None:
+    """On a pipe each address is answered as it arrives, not when the pipe ends."""
+    command = [sys.executable, "-m", "blocklistd", "lookup", "--data", data]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write("192.0.2.7\n")
+        process.stdin.flush()
+        assert process.stdout.readline() == "192.0.2.7  one, two\n"
+        process.stdin.close()
+        assert process.wait(30) == 0
+
+
 def test_without_a_snapshot_lookup_says_what_to_do(tmp_path: Path) -> None:
     """The error names the next command."""
     result = run("lookup", "--data", str(tmp_path), "192.0.2.7")
@@ -168,10 +181,10 @@ def test_feeds_shows_state_reason_and_age(tmp_path: Path) -> None:
 
 
 def test_feeds_names_a_feed_that_does_not_exist(tmp_path: Path) -> None:
-    """A misspelt name is status 1 and said."""
+    """A misspelt name is bad usage and said."""
     config = catalogue(tmp_path)
     result = run("feeds", "--config", str(config), "--data", str(tmp_path), "yours")
-    assert result.returncode == 1
+    assert result.returncode == 2
     assert "yours" in result.stderr
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import ipaddress
+import os
 from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from blocklistd import BadAddress, Listing, NoSnapshot, Snapshot, SnapshotCorrupt
+from blocklistd import BadAddress, Listing, NoSnapshot, Snapshot, SnapshotCorrupt, StorageFailed, UsageError
 from blocklistd.index.current import CurrentSnapshot
 from blocklistd.index.publish import prepare_folders, retain
 from tests.index.oracle import Oracle
@@ -210,3 +211,72 @@ def test_leftovers_of_a_killed_writer_are_removed(tmp_path: Path) -> None:
     (tmp_path / "sections" / ".tmp-abc").write_bytes(b"half")
     prepare_folders(tmp_path)
     assert list((tmp_path / "sections").iterdir()) == []
+
+
+def test_a_passing_fault_is_tried_again(tmp_path: Path) -> None:
+    """A worker that could not open the new snapshot at first opens it later, although the pointer did not move."""
+    clock = [0.0]
+    make_snapshot(tmp_path, {"old": ["192.0.2.1"]})
+    current = CurrentSnapshot(tmp_path, clock=lambda: clock[0])
+    current.poll()
+    newer = make_snapshot(tmp_path, {"new": ["192.0.2.1"]})
+    aside = tmp_path / "aside"
+    (tmp_path / "snapshots" / newer).rename(aside)
+    assert not current.poll()
+    assert newer in current.problem
+    aside.rename(tmp_path / "snapshots" / newer)
+    assert not current.poll()
+    clock[0] += 10
+    assert current.poll()
+    assert current.problem == ""
+    assert current.snapshot is not None
+    assert current.snapshot.id == newer
+
+
+def test_a_folder_that_cannot_be_read_is_no_missing_snapshot(tmp_path: Path) -> None:
+    """What is no file in the place of the pointer is a fault of the storage, and reading it never waits."""
+    make_snapshot(tmp_path, {"one": ["192.0.2.1"]})
+    (tmp_path / "current").unlink()
+    os.mkfifo(tmp_path / "current")
+    with pytest.raises(StorageFailed, match="regular file"):
+        Snapshot.open_current(tmp_path)
+
+
+def test_retention_goes_by_generation_and_spares_the_published(tmp_path: Path) -> None:
+    """A clock that was set back does not make the newest snapshot the oldest."""
+    ids = [
+        make_snapshot(tmp_path, {"f": [f"192.0.2.{n}"]}, built_at=moment) for n, moment in enumerate((3e6, 2e6, 1e6))
+    ]
+    assert retain(tmp_path, keep=2, budget=2**30) == 2
+    assert {path.name for path in (tmp_path / "snapshots").iterdir()} == set(ids[1:])
+    published = tmp_path / "snapshots" / ids[2]
+    published.chmod(0o644)
+    published.write_bytes(b"damaged")
+    retain(tmp_path, keep=1, budget=2**30)
+    assert published.exists()
+
+
+def test_a_stand_in_says_so(tmp_path: Path) -> None:
+    """Whoever opens an older snapshot in place of a damaged one can tell its user."""
+    older = make_snapshot(tmp_path, {"f": ["192.0.2.1"]})
+    newer = make_snapshot(tmp_path, {"f": ["192.0.2.2"]})
+    (tmp_path / "snapshots" / newer).unlink()
+    with Snapshot.open_current(tmp_path) as snapshot:
+        assert snapshot.id == older
+        assert newer in snapshot.problem
+
+
+def test_a_closed_snapshot_answers_nothing(data: Path) -> None:
+    """A question after close is an error of ours, not of Python."""
+    snapshot = Snapshot.open_current(data)
+    snapshot.close()
+    with pytest.raises(UsageError, match="closed"):
+        snapshot.lookup("192.0.2.1")
+
+
+def test_many_addresses_may_come_from_any_iterable(data: Path) -> None:
+    """A generator is as good as a list; one text is a mistake."""
+    with Snapshot.open_current(data) as snapshot:
+        assert len(snapshot.lookup_many(f"192.0.2.{n}" for n in range(200))) == 200
+        with pytest.raises(BadAddress, match="list"):
+            snapshot.lookup_many("192.0.2.1")

@@ -6,6 +6,7 @@ import asyncio
 import os
 import re
 import sqlite3
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,7 +14,10 @@ import pytest
 from blocklistd import RefreshBusy, Snapshot, StorageFailed, UsageError
 from blocklistd.catalogue import read_catalogue
 from blocklistd.cli.progress import Lines
+from blocklistd.index.publish import prepare_folders
 from blocklistd.refresh.cycle import refresh
+from blocklistd.refresh.lane import ParseTask
+from blocklistd.refresh.lanes import Lane
 from blocklistd.refresh.lock import refresh_lock
 from blocklistd.settings import Settings, read_settings
 
@@ -196,7 +200,7 @@ def test_one_switch_takes_out_what_may_not_be_used_commercially(world: World) ->
     world.feed("bound", "192.0.2.7\n", terms="noncommercial")
     with world.log.open("a") as log:
         catalogue = read_catalogue("feeds:\n" + "".join(world.feeds.values()), "feeds.yaml")
-        Lines(log).begin(catalogue.enabled("noncommercial"), first=True)
+        Lines(log).begin(catalogue.enabled("noncommercial"), 2, first=True)
     assert re.search(r"terms of 1 feed.* bound\. .*--use commercial", world.log.read_text())
     world.refresh()
     assert world.feeds_of("192.0.2.7") == ("free", "bound")
@@ -390,3 +394,104 @@ def test_older_snapshots_are_kept_by_number(world: World) -> None:
         world.feed("one", f"192.0.2.{number}\n")
         world.refresh()
     assert len(list((world.data / "snapshots").iterdir())) == world.settings.keep_snapshots == 5
+
+
+def test_a_feed_without_a_good_fetch_drops_out(world: World) -> None:
+    """After drop_after the last good entries do not count any more, and the report says why."""
+    world.feed("kept", "192.0.2.7\n")
+    world.feed("gone", "192.0.2.7\n", stale_after="1s", drop_after="1s")
+    world.refresh()
+    (world.lists / "gone").unlink()
+    deadline = time.monotonic() + 30
+    while world.feeds_of("192.0.2.7") != ("kept",):
+        assert time.monotonic() < deadline
+        report = world.refresh()
+    gone = result_of(report, "gone")
+    assert gone.state == "failed"
+    assert "dropped: no good fetch for 1s" in gone.reason
+
+
+def test_a_feed_that_changed_its_kind_does_not_keep_old_entries(world: World) -> None:
+    """Entries read as addresses are not taken for domains when the new version cannot be read."""
+    world.feed("other", "192.0.2.9\n")
+    world.feed("one", "192.0.2.7\n192.0.2.8\n")
+    world.refresh()
+    world.feed("one", kind="domain", category="disposable")
+    result = result_of(world.refresh(), "one")
+    assert (result.state, result.entries) == ("refused", 0)
+    assert world.feeds_of("192.0.2.7") == ()
+
+
+def test_an_exclusion_that_has_no_entries_yet_is_told(world: World) -> None:
+    """A feed to be taken out that could not be fetched must not be missed silently."""
+    world.feed("dirty", "100.1.1.0/24\n", exclude="[unrouted]")
+    world.feed("unrouted", category="bogon")
+    report = world.refresh()
+    assert "nothing was excluded for unrouted" in result_of(report, "dirty").reason
+
+
+def test_a_feed_that_is_off_for_a_while_comes_back_without_fetching(world: World) -> None:
+    """Its body waits, so its floor does not keep it out."""
+    world.feed("one", "192.0.2.7\n", floor="1h")
+    world.feed("two", "192.0.2.7\n")
+    world.refresh()
+    world.feed("one", enabled="false", floor="1h")
+    world.refresh()
+    world.feed("one", floor="1h")
+    report = world.refresh()
+    assert result_of(report, "one").state == "not due"
+    assert world.feeds_of("192.0.2.7") == ("one", "two")
+
+
+def test_a_damaged_pointer_is_set_right_by_the_next_pass(world: World) -> None:
+    """Even if nothing else changed."""
+    world.feed("one", "192.0.2.7\n")
+    report = world.refresh()
+    (world.data / "current").write_text("garbage\n")
+    assert not world.refresh(force=False).published
+    assert (world.data / "current").read_text() == f"{report.snapshot}\n"
+
+
+def test_the_lock_is_no_way_to_other_files(world: World, tmp_path: Path) -> None:
+    """A link in the place of the lock is refused, and its target is not written."""
+    victim = tmp_path / "victim"
+    victim.write_text("precious")
+    world.data.mkdir()
+    (world.data / "lock").symlink_to(victim)
+    world.feed("one", "192.0.2.7\n")
+    with pytest.raises(StorageFailed, match="lock"):
+        world.refresh()
+    assert victim.read_text() == "precious"
+
+
+def test_a_list_that_came_in_with_bad_lines_says_so(world: World) -> None:
+    """The report counts them and shows the first."""
+    world.feed("one", "192.0.2.7\n192.0.2.8\n999.1.1.1\n")
+    assert "1 line refused: line 3 '999.1.1.1'" in result_of(world.refresh(), "one").reason
+
+
+async def test_a_lane_has_bounded_memory(tmp_path: Path) -> None:
+    """A list that needs more than a lane may have is refused for that reason."""
+    catalogue = read_catalogue(
+        "feeds:\n  - {id: big, url: 'file:///x', format: csv, category: bot, columns: {address: 1, name: 2}}\n", "x"
+    )
+    big, little = tmp_path / "big", tmp_path / "little"
+    big.write_text("".join(f"192.0.2.{n % 256},name {n}\n" for n in range(1_500_000)))
+    little.write_text("192.0.2.1,one\n")
+    prepare_folders(tmp_path)
+
+    def task(body: Path) -> ParseTask:
+        return ParseTask(catalogue.feeds[0], (body,), tmp_path, "", None, b"")
+
+    tight = Lane(60, memory=370 * 2**20)
+    try:
+        parsed = await tight.parse(task(big))
+        assert parsed.refused is not None
+        assert "memory" in parsed.refused.reason
+    finally:
+        await tight.close()
+    roomy = Lane(60)
+    try:
+        assert (await roomy.parse(task(little))).counts.entries == 1
+    finally:
+        await roomy.close()
