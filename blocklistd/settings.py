@@ -73,6 +73,12 @@ def _count(low: int, high: int) -> Callable[[str], int]:
     return read
 
 
+def _lasting(text: str) -> int:
+    if (seconds := parse_duration(text)) < 1:
+        raise ValueError("must be at least 1s")
+    return seconds
+
+
 def _choice(*choices: str) -> Callable[[str], str]:
     def read(text: str) -> str:
         if text not in choices:
@@ -159,7 +165,7 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         "refresh_deadline",
         "15m",
         "A refresh that takes longer is stopped.",
-        parse_duration,
+        _lasting,
         format_duration,
         metavar="DURATION",
     ),
@@ -167,7 +173,7 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         "parse_deadline",
         "60s",
         "A feed whose parsing takes longer is refused.",
-        parse_duration,
+        _lasting,
         format_duration,
         metavar="DURATION",
     ),

@@ -1,12 +1,13 @@
 """Durations and sizes as people write them in feeds.yaml and on the command line.
 
 ``30s 15m 6h 1d 2w`` are seconds, ``64KiB 64MiB 2GiB`` (or plain bytes) are bytes. A schedule is a duration or a
-five-field cron line in UTC.
+five-field cron line in UTC. Moments go out as RFC 3339.
 """
 
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 from typing import Final
 
 SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
@@ -73,6 +74,14 @@ def round_size(count: float) -> str:
             return f"{count:.0f} B" if unit == "B" else f"{count:.1f} {unit}"
         count /= 1024
     return f"{count:.1f} GiB"
+
+
+def format_moment(at: float) -> str | None:
+    """A unix time as RFC 3339 in UTC, whole seconds; None for 0 (never) and for what is no date of our calendar."""
+    try:
+        return datetime.fromtimestamp(int(at), UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if at else None
+    except (OverflowError, ValueError, OSError):
+        return None
 
 
 def counted(count: int, noun: str) -> str:

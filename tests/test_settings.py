@@ -27,7 +27,7 @@ TEXTS = st.fixed_dictionaries(
         "no_refresh": st.sampled_from(["true", "off"]),
         "use": st.sampled_from(["noncommercial", "commercial"]),
         "mirror": st.sampled_from(["", "http://mirror.example/lists/", "file:///srv/lists"]),
-        "refresh_deadline": st.integers(0, 10**6).map(lambda seconds: f"{seconds}s"),
+        "refresh_deadline": st.integers(1, 10**6).map(lambda seconds: f"{seconds}s"),
         "parse_deadline": st.sampled_from(["60s", "2m"]),
         "keep_snapshots": st.integers(1, 10_000).map(str),
         "keep_bytes": st.sampled_from(["1000", "64MiB", "2GiB"]),
@@ -82,6 +82,8 @@ WRONG = [
     ("use", "private"),
     ("mirror", "ftp://mirror.example/"),
     ("refresh_deadline", "90"),
+    ("refresh_deadline", "0s"),
+    ("parse_deadline", "0m"),
     ("keep_bytes", "2GB"),
     ("log_level", "loud"),
 ]

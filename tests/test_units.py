@@ -10,6 +10,7 @@ from blocklistd.units import (
     BYTES,
     SECONDS,
     format_duration,
+    format_moment,
     format_size,
     parse_duration,
     parse_size,
@@ -93,3 +94,12 @@ def test_duration_is_rounded_for_people(seconds: float, text: str) -> None:
 def test_size_is_rounded_for_people(count: float, text: str) -> None:
     """One decimal and the largest unit that fits."""
     assert round_size(count) == text
+
+
+@pytest.mark.parametrize(
+    ("at", "text"),
+    [(1_700_000_000.9, "2023-11-14T22:13:20Z"), (0, None), (1e18, None), (1e300, None), (float("inf"), None)],
+)
+def test_a_moment_is_written_in_utc(at: float, text: str | None) -> None:
+    """Whole seconds with Z; never, and what is no date, is None."""
+    assert format_moment(at) == text

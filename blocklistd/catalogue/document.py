@@ -4,7 +4,8 @@ Takes the text of a file, gives a ``Document`` of plain values (dict, list, str,
 turns some words into something else without a sound (``on`` is true, ``1:30`` is 90, ``010`` is 8): such a
 value becomes a ``Problem`` and stands as ``UNREADABLE`` in the document. Duplicate keys, foreign tags, deep
 nesting and aliases that unfold to more than a file may hold are mistakes too. Never raises for whatever the
-text holds.
+text holds. What a message repeats of a file is no secret: values of HTTP headers are not quoted, nor keys that are
+no plain words.
 """
 
 from __future__ import annotations
@@ -29,6 +30,9 @@ MAX_VALUES: Final = 500_000
 
 _LOADER: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _TAG: Final = "tag:yaml.org,2002:"
+_PLAIN_KEY = re.compile(r"[A-Za-z0-9_.-]{1,64}", re.ASCII)
+_SECRETS: Final = "headers"
+"""The key whose values are never repeated."""
 _PLAIN_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]{0,17})", re.ASCII)
 
 
@@ -44,18 +48,26 @@ UNREADABLE: Final = Unreadable()
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A file as plain values; ``lines`` gives the 1-based line of every value by its path."""
+    """A file as plain values; ``lines`` gives the 1-based line of every value by its path.
+
+    noted: the paths at which ``problems`` stand.
+    """
 
     value: Any
     lines: Mapping[Path, int]
     problems: tuple[Problem, ...]
+    noted: frozenset[Path] = frozenset()
 
 
 def path_text(path: Path) -> str:
-    """A path as people write it: ``feeds[3].every``."""
+    """A path as people write it: ``feeds[3].every``; a key that is no plain word is shown as ``…``."""
     text = ""
     for part in path:
-        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
+        if isinstance(part, int):
+            text += f"[{part}]"
+        else:
+            word = part if _PLAIN_KEY.fullmatch(part) else "…"
+            text += f".{word}" if text else word
     return text
 
 
@@ -69,7 +81,7 @@ def read_document(text: str) -> Document:
         return Document(UNREADABLE, {}, (_syntax_problem(error, text),))
     reader = _Reader()
     value = None if node is None else reader.read(node, ())
-    return Document(value, reader.lines, tuple(reader.problems))
+    return Document(value, reader.lines, tuple(reader.problems), frozenset(reader.noted))
 
 
 def _line(mark: Any) -> int:
@@ -133,6 +145,7 @@ class _Reader:
     def __init__(self) -> None:
         self.lines: dict[Path, int] = {}
         self.problems: list[Problem] = []
+        self.noted: set[Path] = set()
 
     def read(self, node: yaml.Node, path: Path) -> Any:
         """The value of a node that stands at ``path``."""
@@ -143,23 +156,21 @@ class _Reader:
             return [self.read(item, (*path, number)) for number, item in enumerate(node.value)]
         if isinstance(node, yaml.ScalarNode):
             return self._read_scalar(node, path)
-        return self._refuse(path, f"the YAML tag {node.tag.replace(_TAG, '!!')} has no meaning here")
+        return self._refuse_tag(node, path)
 
     def _read_mapping(self, node: yaml.MappingNode, path: Path) -> dict[str, Any]:
         fields: dict[str, Any] = {}
         for key_node, value_node in node.value:
             line = _line(key_node.start_mark)
             if not isinstance(key_node, yaml.ScalarNode):
-                self.problems.append(Problem(path_text(path), line, "a key must be one word"))
+                self._note(path, line, "a key must be one word")
                 continue
             key = str(key_node.value)
             where = (*path, key)
             if key_node.tag == f"{_TAG}merge":
-                what = "merge keys (<<) have no meaning here: use defaults"
-                self.problems.append(Problem(path_text(path), line, what))
+                self._note(path, line, "merge keys (<<) have no meaning here: use defaults")
             elif key in fields:
-                what = f"given twice, first on line {self.lines[where]}"
-                self.problems.append(Problem(path_text(where), line, what))
+                self._note(where, line, f"given twice, first on line {self.lines[where]}")
             else:
                 fields[key] = self.read(value_node, where)
         return fields
@@ -174,26 +185,37 @@ class _Reader:
             meaning = "true" if text.lower() in {"true", "yes", "on", "y"} else "false"
             if text.lower() == meaning:
                 return meaning == "true"
-            what = f"YAML reads {text} as {meaning}: write {meaning}, or quotes around text"
-            return self._refuse(path, what)
+            return self._refuse(path, f"YAML reads {_brief(text, path)} as {meaning}: write {meaning}, or {_QUOTES}")
         if kind == "int":
             if _PLAIN_NUMBER.fullmatch(text):
                 return int(text)
-            return self._refuse(path, f"YAML reads {_brief(text)} as {_number(node)}: {_QUOTE}")
+            number = "a number" if _SECRETS in path else _number(node)
+            what = f"YAML reads {_brief(text, path)} as {number}: write a plain whole number, or {_QUOTES}"
+            return self._refuse(path, what)
         if kind in {"float", "timestamp"}:
             what = "a fraction" if kind == "float" else "a date"
-            return self._refuse(path, f"YAML reads {_brief(text)} as {what}: put it in quotes if it is text")
-        return self._refuse(path, f"the YAML tag {node.tag.replace(_TAG, '!!')} has no meaning here")
+            return self._refuse(path, f"YAML reads {_brief(text, path)} as {what}: put it in quotes if it is text")
+        return self._refuse_tag(node, path)
+
+    def _refuse_tag(self, node: yaml.Node, path: Path) -> Unreadable:
+        named = "a YAML tag" if _SECRETS in path else f"the YAML tag {node.tag.replace(_TAG, '!!')}"
+        return self._refuse(path, f"{named} has no meaning here")
 
     def _refuse(self, path: Path, message: str) -> Unreadable:
-        self.problems.append(Problem(path_text(path), self.lines[path], message))
+        self._note(path, self.lines[path], message)
         return UNREADABLE
 
+    def _note(self, path: Path, line: int, message: str) -> None:
+        self.problems.append(Problem(path_text(path), line, message))
+        self.noted.add(path)
 
-_QUOTE: Final = "write a plain whole number, or quotes around text"
+
+_QUOTES: Final = "quotes around text"
 
 
-def _brief(text: str) -> str:
+def _brief(text: str, path: Path) -> str:
+    if _SECRETS in path:
+        return "this value"
     return text if len(text) <= 40 else f"{text[:40]}…"
 
 

@@ -10,7 +10,6 @@ import hashlib
 import json
 import re
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self, get_args
-from urllib.parse import urlsplit
 
 import jmespath
 from jmespath.exceptions import JMESPathError
@@ -19,6 +18,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from blocklistd.addresses import parse_entry
 from blocklistd.catalogue.schedule import Schedule, parse_schedule
 from blocklistd.units import format_duration, parse_duration, parse_size
+from blocklistd.urls import check_url, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -116,27 +116,8 @@ def is_feed_id(text: str) -> bool:
     return re.fullmatch(r"[a-z0-9_]{1,64}", text) is not None
 
 
-def _check_url(url: str, schemes: tuple[str, ...] = ("https", "http", "file")) -> str:
-    starts = " or ".join("file:///" if scheme == "file" else f"{scheme}://" for scheme in schemes)
-    if not url.isprintable() or " " in url:
-        raise ValueError(f"{url!r} is no URL: blanks and control characters are written %20 and so on")
-    try:
-        parts = urlsplit(url)
-        host, port = parts.hostname, parts.port
-    except ValueError as error:
-        raise ValueError(f"{url!r} is no URL: {error}") from None
-    if parts.scheme not in schemes:
-        raise ValueError(f"{url!r} must start with {starts}")
-    if parts.scheme == "file":
-        if not parts.path.startswith("/") or host not in {None, "", "localhost"}:
-            raise ValueError(f"{url!r} must be file:///absolute/path")
-    elif not host or port == 0:
-        raise ValueError(f"{url!r} names no host")
-    return url
-
-
 def _check_homepage(url: str) -> str:
-    return _check_url(url, schemes=("https", "http"))
+    return check_url(url, schemes=("https", "http"))
 
 
 def _check_excluded(item: str) -> str:
@@ -167,7 +148,7 @@ def _check_positive(amount: int) -> int:
 
 
 Positive = AfterValidator(_check_positive)
-Url = Annotated[str, AfterValidator(_check_url)]
+Url = Annotated[str, AfterValidator(check_url)]
 Expression = Annotated[str, AfterValidator(_check_jmespath)]
 
 
@@ -269,7 +250,7 @@ class Feed(BaseModel):
     def _check_unique(cls, urls: tuple[str, ...]) -> tuple[str, ...]:
         for number, url in enumerate(urls):
             if url in urls[:number]:
-                raise ValueError(f"{url!r} stands twice")
+                raise ValueError(f"{shown(url)!r} stands twice")
         return urls
 
     @field_validator("max_bytes")
@@ -304,7 +285,7 @@ class Feed(BaseModel):
     def _check_headers(cls, headers: dict[str, str]) -> dict[str, str]:
         for name, value in headers.items():
             if _HEADER_NAME.fullmatch(name) is None:
-                raise ValueError(f"{name!r} is no name of an HTTP header")
+                raise ValueError("a header's name is malformed: write {Name: value}, one blank after the colon")
             if not value.isascii() or not value.isprintable():
                 raise ValueError(f"the value of {name} must be one line of ASCII")
             if "${" in VARIABLE.sub("", value):
@@ -328,7 +309,7 @@ class Feed(BaseModel):
             after, stale = format_duration(self.drop_after), format_duration(self.stale_after)
             yield "drop_after stale_after", f"drop_after ({after}) is shorter than stale_after ({stale})"
         if doubled := set(self.urls) & set(self.fallback):
-            yield "urls fallback", f"{min(doubled)!r} is a fallback of itself"
+            yield "urls fallback", f"{shown(min(doubled))!r} is a fallback of itself"
         yield from self._format_mistakes()
 
     def _format_mistakes(self) -> Iterator[tuple[str, str]]:

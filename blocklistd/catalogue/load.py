@@ -7,8 +7,7 @@ the order of the file. What concerns one feed alone is in ``feed``; here stand t
 
 from __future__ import annotations
 
-import hashlib
-import json
+import re
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, Literal
@@ -60,12 +59,6 @@ class Catalogue:
         """The feeds by their id, in the same order."""
         return {feed.id: feed for feed in self.feeds}
 
-    @cached_property
-    def digest(self) -> str:
-        """SHA-256 in hexadecimal over all effective fields: comments and layout of the file do not count."""
-        fields = [feed.model_dump(mode="json") for feed in self.feeds]
-        return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
-
     def enabled(self, use: Literal["noncommercial", "commercial"] = "noncommercial") -> tuple[Feed, ...]:
         """The feeds that are on. Commercial use leaves out those whose terms are not ``free``."""
         return tuple(feed for feed in self.feeds if feed.enabled and (use == "noncommercial" or feed.terms == "free"))
@@ -101,23 +94,23 @@ def read_catalogue(text: str, source: str) -> Catalogue:
 
 
 def expand_headers(feed: Feed, environment: Mapping[str, str]) -> dict[str, str]:
-    """The feed's HTTP headers with every ``${NAME}`` filled in from the environment.
+    """The feed's HTTP headers with every ``${NAME}`` filled in from the environment, without blanks around it.
 
-    Raises UsageError that names the feed and the variable, never a value.
+    Raises UsageError that names the header and the variable, never a value.
     """
-    return {name: _expand(feed.id, name, value, environment) for name, value in feed.headers.items()}
+    return {name: _expand(name, value, environment) for name, value in feed.headers.items()}
 
 
-def _expand(feed_id: str, header: str, text: str, environment: Mapping[str, str]) -> str:
-    for variable in VARIABLE.findall(text):
-        value = environment.get(variable)
+def _expand(header: str, text: str, environment: Mapping[str, str]) -> str:
+    def look_up(match: re.Match[str]) -> str:
+        value = environment.get(match[1], "").strip()  # a variable read from a file often ends with a line break
         if not value:
-            what = f"header {header} needs the environment variable {variable}, which is not set"
-            raise UsageError(f"feed {feed_id}: {what}")
+            raise UsageError(f"header {header} needs the environment variable {match[1]}, which is not set")
         if not value.isascii() or not value.isprintable():
-            what = f"the environment variable {variable} for header {header} must be one line of ASCII"
-            raise UsageError(f"feed {feed_id}: {what}")
-    return VARIABLE.sub(lambda match: environment[match[1]], text)
+            raise UsageError(f"the environment variable {match[1]} for header {header} must be one line of ASCII")
+        return value
+
+    return VARIABLE.sub(look_up, text).strip()
 
 
 class _Reading:
@@ -126,7 +119,7 @@ class _Reading:
     def __init__(self, document: Document) -> None:
         self.document = document
         self.problems = list(document.problems)
-        self.noted = {problem.path for problem in self.problems}
+        self.noted = set(document.noted)
         self.defaults: dict[str, Any] = {}
 
     def read(self) -> list[Feed]:
@@ -152,7 +145,7 @@ class _Reading:
 
     def _note(self, where: Where, message: str) -> None:
         self.problems.append(Problem(path_text(where), self.document.lines.get(where, 0), message))
-        self.noted.add(path_text(where))
+        self.noted.add(where)
 
     # ── defaults ──────────────────────────────────────────────────────────────────────────────────
 
@@ -232,10 +225,12 @@ class _Reading:
             return field
         if field == "urls" and "url" in fields:
             location = ("url",)
+        if field == "headers" and detail["input"] is None:
+            location = ("headers",)  # a name without a value may be a value without its name
         path = (*where, *location)
         while path not in self.document.lines:  # a key inside a value that the line map does not know
             path = path[:-1]
-        if path_text(path) not in self.noted:
+        if path not in self.noted:
             self._note(path, sentence_of(detail))
         return field
 
@@ -285,7 +280,7 @@ class _Reading:
     def _note_reference(self, where: Where, field: str, sentence: str) -> None:
         if where in self.document.lines:
             self._note(where, sentence)
-        elif f"defaults.{field}" not in self.noted:
+        elif ("defaults", field) not in self.noted:
             self._note(("defaults", field), sentence)
 
     @staticmethod

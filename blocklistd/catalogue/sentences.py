@@ -1,7 +1,7 @@
 """What pydantic found wrong with a feed, said in the words of a person.
 
 Takes the details of one validation error, gives a sentence that says what to write instead; for a name that is
-nearly right it asks "did you mean". Values of HTTP headers are never repeated: they may be secrets.
+nearly right it asks "did you mean". Values of HTTP headers and URLs are never repeated: they may hold secrets.
 """
 
 from __future__ import annotations
@@ -31,6 +31,9 @@ CHOICES: Final[dict[str, tuple[str, ...]]] = {
 
 MOST_COMPARED: Final = 500
 """Among more names than these a near one is not looked for: comparing is slow."""
+
+SECRETS: Final = frozenset({"headers", "urls", "fallback", "homepage"})
+"""Fields whose values no message repeats."""
 
 NOUNS: Final = {"columns": "role", "terms": "kind of terms"}
 
@@ -64,7 +67,15 @@ def sentence_of(detail: ErrorDetails) -> str:
         return f"{value} is too small: at least {context['ge']}"
     if kind == "less_than_equal":
         return f"{value} is too large: at most {context['le']}"
-    shown = "" if field == "headers" else f", not {_shown(value)}"
+    return _of_type(kind, location, value)
+
+
+def _of_type(kind: str, location: tuple[int | str, ...], value: Any) -> str:
+    """The sentence for a value of another type than the field's."""
+    field = str(location[0])
+    if field == "headers" and value is None and len(location) > 1:
+        return "a header has no value: write {Name: value}, one blank after the colon"
+    shown = "" if field == "headers" else f", not {_shown(value, secret=field in SECRETS)}"
     return f"must be {_wanted(kind, location)}{shown}{_advice(kind, field, value)}"
 
 
@@ -104,7 +115,7 @@ def _wanted(kind: str, location: tuple[int | str, ...]) -> str:
 
 def _advice(kind: str, field: str, value: Any) -> str:
     if kind.startswith("tuple") and isinstance(value, str):
-        return f": write {field}: [{value}]"
+        return f": write {field}: [{'…' if field in SECRETS else value}]"
     if kind.startswith("string") and isinstance(value, int):
         return ": put it in quotes"
     if kind.startswith("string") and field == "urls" and isinstance(value, list | tuple):
@@ -118,11 +129,13 @@ def _plain(text: str) -> bool:
     return text.isdigit() or text in {"true", "false"}
 
 
-def _shown(value: Any) -> str:
+def _shown(value: Any, *, secret: bool = False) -> str:
     if value is None:
         return "empty"
     if isinstance(value, bool):
         return "true" if value else "false"
+    if isinstance(value, str) and secret:
+        return "text"
     if isinstance(value, str):
         return repr(value if len(value) <= 60 else f"{value[:60]}…")
     if isinstance(value, list | tuple):

@@ -6,13 +6,14 @@ Exit status 0 if the catalogue is good, 2 if anything is wrong. Nothing is fetch
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import click
 
 from blocklistd.catalogue import load_catalogue
 from blocklistd.cli import with_settings
-from blocklistd.errors import CatalogueInvalid
+from blocklistd.errors import CatalogueInvalid, Problem, UsageError
 
 if TYPE_CHECKING:
     from blocklistd.catalogue import Catalogue
@@ -33,11 +34,11 @@ def command(settings: Settings, *, as_json: bool) -> None:
     source = str(settings.config)
     try:
         catalogue = load_catalogue(settings.config)
-    except CatalogueInvalid as error:
-        problems = [
-            {"path": problem.path, "line": problem.line, "message": problem.message} for problem in error.problems
-        ]
-        answer = {"source": source, "valid": False, "problems": problems}
+    except UsageError as error:
+        if not as_json and not isinstance(error, CatalogueInvalid):
+            raise
+        problems = error.problems if isinstance(error, CatalogueInvalid) else (Problem("", 0, str(error)),)
+        answer = {"source": source, "valid": False, "problems": [asdict(problem) for problem in problems]}
         click.echo(json.dumps(answer, indent=2) if as_json else str(error))
         click.get_current_context().exit(2)
     counts = count_feeds(catalogue, settings.use)

@@ -9,5 +9,6 @@
 - ``unpack``   compression and archives
 - ``parse``    bytes to entries, by ``formats``; ``ranges`` is the fast path of addresses
 - ``vet``      whether a version may be used
+- ``text``     text of strangers made safe to show and to keep
 - ``model``    the types between these stages
 """

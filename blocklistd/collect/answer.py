@@ -27,13 +27,14 @@ LONGEST_VALIDATOR: Final = 1024
 class FetchError(Exception):
     """One URL gave no usable body; the text is a plain reason without secrets.
 
-    retry_after: seconds the server asked to be left alone.
+    retry_after: seconds the server asked to be left alone. reached: whether there was any server to answer.
     """
 
-    def __init__(self, reason: str, retry_after: float | None = None) -> None:
+    def __init__(self, reason: str, retry_after: float | None = None, *, reached: bool = True) -> None:
         super().__init__(reason)
         self.reason = reason
         self.retry_after = retry_after
+        self.reached = reached
 
 
 def retry_after(value: str | None, now: float) -> float | None:

@@ -12,7 +12,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import os
-import re
 import socket
 import time
 from collections import defaultdict
@@ -25,6 +24,7 @@ import aiohttp
 from multidict import CIMultiDict
 from yarl import URL
 
+from blocklistd.catalogue import expand_headers
 from blocklistd.collect.answer import ACCEPT_ENCODING, Decoder, FetchError, retry_after, validator
 from blocklistd.collect.guard import (
     GuardedResolver,
@@ -38,7 +38,8 @@ from blocklistd.collect.local import copy_local
 from blocklistd.collect.model import Fetched, FetchFailed, NotModified
 from blocklistd.collect.sources import digest_of, proxy_for, sources
 from blocklistd.collect.store import BodyTooLargeError, Candidate, discard, verify
-from blocklistd.collect.trouble import connection_trouble, http_trouble
+from blocklistd.collect.trouble import connection_trouble, http_trouble, reached_nobody
+from blocklistd.errors import UsageError
 from blocklistd.units import format_size
 from blocklistd.version import VERSION
 
@@ -59,8 +60,6 @@ USER_AGENT: Final = f"blocklistd/{VERSION} (public blocklist client)"
 MAX_REDIRECTS: Final = 5
 REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 ASKS_TO_WAIT: Final = frozenset({429, 503})
-
-_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,19 +139,21 @@ class Fetcher:
         """
         sound = await asyncio.to_thread(lambda: [part if verify(part) else None for part in state.parts])
         complaints: list[str] = []
+        reached = False
         wait: float | None = None
         for source in sources(feed, self._mirror):
             try:
                 parts, size = await self._bring(feed, source, sound)
             except FetchError as error:
                 complaints.append(f"{source.name}: {error.reason}" if source.name else error.reason)
+                reached = reached or error.reached
                 wait = error.retry_after if wait is None else wait
                 continue
             note = "; ".join([*complaints, f"{source.name} used"]) if complaints else ""
             if None not in sound and [part.path for part in parts] == [part.path for part in state.parts]:
                 return NotModified(parts, size, note, wait)
             return Fetched(parts, size, note, wait)
-        return FetchFailed("; ".join(complaints), wait)
+        return FetchFailed("; ".join(complaints), wait, reached)
 
     async def _bring(self, feed: Feed, source: Source, sound: list[Part | None]) -> tuple[tuple[Part, ...], int]:
         """All parts of one source, or FetchError and no candidate left behind."""
@@ -171,7 +172,8 @@ class Fetcher:
                     if len(source.urls) == 1:
                         raise
                     place = f"part {number + 1} of {len(source.urls)}"
-                    raise FetchError(f"{place}: {error.reason}", error.retry_after) from None
+                    reached = error.reached or number > 0
+                    raise FetchError(f"{place}: {error.reason}", error.retry_after, reached=reached) from None
                 twin = sound[number] if number < len(sound) else None
                 parts.append(_reuse(part, held, twin))
                 transferred += size
@@ -255,7 +257,8 @@ class Fetcher:
             ) as response:
                 return await self._receive(wanted, target, response)
         except aiohttp.ClientError as error:
-            raise FetchError(http_trouble(error, self._limits.connect, self._limits.stall)) from None
+            words = http_trouble(error, self._limits.connect, self._limits.stall)
+            raise FetchError(words, reached=not reached_nobody(error)) from None
         except OSError as error:
             raise FetchError(connection_trouble(error)) from None
 
@@ -312,19 +315,14 @@ class Fetcher:
         if authorization := _basic(URL(wanted.url)):
             headers["Authorization"] = authorization
         if _is_own_origin(wanted.feed, own):  # a mirror or fallback elsewhere has no claim to the feed's keys
-            headers.update({name: self._expand(name, value) for name, value in wanted.feed.headers.items()})
+            headers.update(self._own_headers(wanted.feed))
         return headers
 
-    def _expand(self, name: str, value: str) -> str:
-        def look_up(match: re.Match[str]) -> str:
-            if match[1] not in self._environment:
-                raise FetchError(f"header {name} needs the environment variable {match[1]}, which is not set")
-            return self._environment[match[1]]
-
-        expanded = _VARIABLE.sub(look_up, value).strip()
-        if not expanded.isprintable():
-            raise FetchError(f"header {name} has a value that no header may have")
-        return expanded
+    def _own_headers(self, feed: Feed) -> dict[str, str]:
+        try:
+            return expand_headers(feed, self._environment)
+        except UsageError as error:
+            raise FetchError(str(error)) from None
 
     def _proxy(self, target: URL, headers: CIMultiDict[str]) -> tuple[URL | None, CIMultiDict[str] | None]:
         text = proxy_for(target.scheme, target.raw_host or "", self._environment)

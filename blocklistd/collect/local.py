@@ -18,6 +18,8 @@ from urllib.parse import quote, unquote, urlsplit
 
 from blocklistd.collect.answer import FetchError
 from blocklistd.collect.store import BodyTooLargeError
+from blocklistd.collect.text import printable
+from blocklistd.collect.unpack import SQLITE_MAGIC
 from blocklistd.errors import StorageFailed
 from blocklistd.files import TEMPORARY
 
@@ -27,7 +29,6 @@ if TYPE_CHECKING:
     from blocklistd.collect.store import Candidate
 
 CHUNK: Final = 2**18
-SQLITE_MAGIC: Final = b"SQLite format 3\0"
 BUSY_SECONDS: Final = 5.0
 """So long we wait for a database that is locked by its owner."""
 
@@ -125,7 +126,7 @@ def _back_up(path: str, opening: bytes, copy: Path) -> None:
     except sqlite3.Error as error:
         if _code(error) in {"SQLITE_FULL", "SQLITE_IOERR_WRITE"}:
             raise StorageFailed(f"cannot write {copy}: {error}") from error
-        raise FetchError(f"database: {error}") from None
+        raise FetchError(f"database: {printable(str(error))}") from None
 
 
 def _code(error: sqlite3.Error) -> str:

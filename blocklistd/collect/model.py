@@ -1,7 +1,8 @@
 """The frozen types of the way in: Feed → Fetched → Rows → ParsedFeed → Accepted | Refused.
 
-Nothing here does any work. Ranges are inclusive on both ends; IPv4 values are uint32, IPv6 values are two uint64
-columns (high and low half); times are unix seconds, 0 where unknown.
+Nothing here does any work, but what is said of a refused line or list is safe to print, whoever built the value.
+Ranges are inclusive on both ends; IPv4 values are uint32, IPv6 values are two uint64 columns (high and low half);
+times are unix seconds, 0 where unknown.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from blocklistd.collect.state import NotDue, Part
+from blocklistd.collect.text import printable
 from blocklistd.networks import Networks, no_networks
 
 if TYPE_CHECKING:
@@ -22,7 +24,6 @@ __all__ = [
     "Accepted",
     "Counts",
     "FetchFailed",
-    "FetchOutcome",
     "Fetched",
     "Networks",
     "NotDue",
@@ -70,18 +71,23 @@ class FetchFailed:
     reason: str
     retry_after: float | None = None
     """Seconds the server asked to be left alone."""
-
-
-FetchOutcome = Fetched | NotModified | FetchFailed | NotDue
+    reached: bool = True
+    """Whether any server was reached; if not, nobody was bothered and the feed's floor does not count."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reject:
-    """A line or record that gave nothing: its 1-based number, the start of its text, and why."""
+    """A line or record that gave nothing: its 1-based number, the start of its text, and why.
+
+    Control characters in either are made visible.
+    """
 
     line: int
     text: str
     reason: str
+
+    def __post_init__(self) -> None:
+        _make_printable(self, "text", "reason")
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,10 +140,16 @@ class ParsedFeed:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """A version of a feed that must not be used: ``reason`` names why in words for the operator."""
+    """A version of a feed that must not be used: ``reason`` names why in words for the operator.
+
+    Control characters that a list brought into either are made visible.
+    """
 
     reason: str
     detail: str = ""
+
+    def __post_init__(self) -> None:
+        _make_printable(self, "reason", "detail")
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,3 +158,8 @@ class Accepted:
 
 
 Verdict = Accepted | Refused
+
+
+def _make_printable(value: Reject | Refused, *names: str) -> None:
+    for name in names:
+        object.__setattr__(value, name, printable(getattr(value, name)))  # the value is frozen, and just being made

@@ -3,7 +3,8 @@
 Takes a ``Feed``, its ``FeedState`` and the time; ``due`` gives None or a ``NotDue`` that says until when
 and why. ``started``, ``succeeded`` and ``failed`` give the state that follows. The rules, strongest first:
 
-    floor         at least so long after the last *attempt*, whatever is asked and however often we restart
+    floor         at least so long after the last *attempt*, whatever is asked and however often we restart; an attempt
+                  that reached nobody (no network) is none, and a mirror is not the provider
     Retry-After   until the moment the server named, at most ``LONGEST_RETRY_AFTER``; also when forced
     forced        then nothing else counts
     new URLs      due at once; floor and Retry-After hold only where a host is still the same
@@ -43,9 +44,11 @@ def due(feed: Feed, state: FeedState, now: float, *, force: bool = False, mirror
 
     force: ignore schedule and backoff; floor and Retry-After hold.
     """
-    urls = sources(feed, mirror)[0].urls
+    source = sources(feed, mirror)[0]
+    urls = source.urls
     same_host = bool(set(hosts_of(urls)) & set(state.hosts)) or not state.hosts
-    if same_host and (waiting := _held_back(feed, state, now)):
+    floor = 0 if source.name == "mirror" else feed.floor  # a promise to the provider, who is not asked here
+    if same_host and (waiting := _held_back(floor, state, now)):
         return waiting
     if force or state.source != digest_of(urls) or state.finished_at < state.attempted_at or not state.finished_at:
         return None
@@ -60,10 +63,10 @@ def due(feed: Feed, state: FeedState, now: float, *, force: bool = False, mirror
     return NotDue(until, f"fetched {round_duration(now - state.finished_at)} ago, every {feed.every}")
 
 
-def _held_back(feed: Feed, state: FeedState, now: float) -> NotDue | None:
-    until = state.attempted_at + feed.floor
-    if now < until and state.attempted_at <= now + feed.floor:
-        return NotDue(until, f"never asked more often than every {round_duration(feed.floor)}")
+def _held_back(floor: int, state: FeedState, now: float) -> NotDue | None:
+    until = state.attempted_at + floor
+    if now < until and state.attempted_at <= now + floor:
+        return NotDue(until, f"never asked more often than every {round_duration(floor)}")
     if now < state.not_before <= now + LONGEST_RETRY_AFTER:
         return NotDue(state.not_before, "the server asked to wait (Retry-After)")
     return None
@@ -134,11 +137,15 @@ def failed(
     retry_after: float | None = None,
     size: int = 0,
     seconds: float = 0.0,
+    unasked: FeedState | None = None,
 ) -> FeedState:
     """The state after a fetch that failed or whose body was refused; the last good one stays.
 
-    draw: a random number from 0 to 1.
+    draw: a random number from 0 to 1. unasked: the state before the attempt, where nobody was reached: the floor does
+    not count from such an attempt.
     """
+    if unasked is not None:
+        state = replace(state, attempted_at=unasked.attempted_at)
     failures = state.failures + 1
     return replace(
         state,

@@ -1,7 +1,6 @@
 """Where a feed is fetched from: its own URLs, else its fallbacks, or the mirror in place of both. Pure.
 
-Takes a ``Feed`` and the mirror's URL, gives ``Source`` values in the order in which they are tried. Also
-the one place that knows how a URL is shown without the secrets it may hold.
+Takes a ``Feed`` and the mirror's URL, gives ``Source`` values in the order in which they are tried.
 """
 
 from __future__ import annotations
@@ -45,12 +44,6 @@ def digest_of(urls: Iterable[str]) -> str:
 def hosts_of(urls: Iterable[str]) -> tuple[str, ...]:
     """The hosts of some URLs, sorted, each once; ``""`` is this machine."""
     return tuple(sorted({urlsplit(url).hostname or "" for url in urls}))
-
-
-def shown(url: str) -> str:
-    """A URL for people: without user, password, query and fragment."""
-    parts = urlsplit(url)
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="").geturl()
 
 
 def proxy_for(scheme: str, host: str, environment: Mapping[str, str]) -> str | None:

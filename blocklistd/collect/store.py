@@ -17,7 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from blocklistd.collect.sources import digest_of, shown
+from blocklistd.collect.sources import digest_of
 from blocklistd.collect.state import (
     BODY_NAME,
     FeedState,
@@ -30,6 +30,7 @@ from blocklistd.collect.state import (
 )
 from blocklistd.errors import StorageFailed
 from blocklistd.files import TEMPORARY, remove_temporaries
+from blocklistd.urls import shown
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence

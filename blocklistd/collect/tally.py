@@ -24,6 +24,7 @@ from blocklistd.collect.ranges import (
     touches_special4,
     touches_special6,
 )
+from blocklistd.collect.text import plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -61,13 +62,13 @@ class _Memo(dict[str, int]):
 
 
 class _Texts:
-    """Numbers texts in the order of their appearance; 0 is the empty text."""
+    """Numbers texts in the order of their appearance; 0 is the empty text. None holds a NUL: sections join on it."""
 
     def __init__(self) -> None:
         self.numbers: dict[str, int] = {"": 0}
 
     def number(self, text: str) -> int:
-        return self.numbers.setdefault(text[:LONGEST_TEXT], len(self.numbers))
+        return self.numbers.setdefault(plain(text[:LONGEST_TEXT]), len(self.numbers))
 
 
 class Tally:

@@ -53,6 +53,13 @@ def http_trouble(error: aiohttp.ClientError, connect: float, stall: float) -> st
     return f"the HTTP client gave up ({type(error).__name__})"
 
 
+def reached_nobody(error: aiohttp.ClientError) -> bool:
+    """Whether no connection came about, so that no provider noticed the attempt."""
+    if isinstance(error, aiohttp.ClientConnectorSSLError | aiohttp.ClientConnectorCertificateError):
+        return False
+    return isinstance(error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError)
+
+
 def connection_trouble(error: OSError) -> str:
     """Why a connection could not be made or was lost."""
     if isinstance(error, ConnectionResetError):  # asyncio raises it without a number

@@ -15,6 +15,7 @@ from random import random
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from blocklistd.collect import pace, store
+from blocklistd.collect.formats import FORMATS
 from blocklistd.collect.model import Counts, Fetched, FetchFailed, NotDue, NotModified
 from blocklistd.collect.state import FeedState, Part, read_state, write_state
 from blocklistd.errors import StorageFailed
@@ -107,7 +108,7 @@ class Pass:
     async def _fetch(self, feed: Feed, state: FeedState) -> Brought:
         self.listener.feed_started(feed.id)
         clock = asyncio.get_running_loop().time
-        begun, now = clock(), time.time()
+        begun, now, before = clock(), time.time(), state
         state = pace.started(feed, state, now, mirror=self.mirror)
         write_state(self.data, state, durable=False)
         outcome = await self.fetcher.fetch(feed, state)
@@ -121,6 +122,7 @@ class Pass:
                 draw=random(),  # noqa: S311  spreads retries, keeps no secret
                 retry_after=outcome.retry_after,
                 seconds=seconds,
+                unasked=None if outcome.reached else before,
             )
             write_state(self.data, state, durable=False)
             return await self._keep(feed, state, "failed", outcome.reason, state.parts)
@@ -238,7 +240,7 @@ def inputs_of(feed: Feed, parts: tuple[Part, ...], secret: bytes) -> str:
     For some formats also when: bans run out although their database does not change.
     """
     keyed = hashlib.sha256(secret).hexdigest() if feed.kind == "email" else ""
-    minute = str(int(time.time() // 60)) if feed.format == "fail2ban" else ""
+    minute = str(int(time.time() // 60)) if FORMATS[feed.format].timed else ""
     text = "\n".join([str(PARSER), VERSION, feed.parse_key, keyed, minute, *(part.digest for part in parts)])
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 

@@ -92,11 +92,77 @@ def test_bad_field_does_not_hide_contradictions() -> None:
 
 def test_secret_in_header_is_never_printed() -> None:
     """Whatever is wrong with a header, its value is not repeated."""
-    for value in ("12345678", "true", "[hunter2]", '"${hunter2"', '"hunter2\\u00e9"', '"hunter2\\nX: y"'):
+    numbers = ("12345678", "01234567", "12345678.5", "1234567_8", "0x12345678")
+    texts = (
+        "true",
+        "[hunter2]",
+        '"${hunter2"',
+        '"hunter2\\u00e9"',
+        '"hunter2\\nX: y"',
+        "!hunter2 x",
+        "*hunter2",
+        "&hunter2",
+    )
+    for value in (*numbers, *texts, "2034-05-06", "1:30", "on"):
         text = "feeds:\n" + feed_text("alpha", f"headers: {{X-Key: {value}}}")
         for problem in problems_of(text):
-            assert "hunter2" not in problem[2]
-            assert "12345678" not in problem[2]
+            for secret in ("hunter2", "1234567", "342391", "2034", "1:30", "reads on", "305419896"):
+                assert secret not in " ".join(map(str, problem))
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        "{Auth-Key hunter2}",
+        "{Auth-Key:hunter2}",
+        "{hunter2}",
+        '{"Auth-Key: hunter2": x}',
+        "{Auth hunter2: 1, Auth hunter2: 2}",
+    ],
+)
+def test_a_malformed_header_is_not_printed(headers: str) -> None:
+    """Where the colon or its blank is missing, the value stands in the name: neither is shown."""
+    text = "feeds:\n" + feed_text("alpha", f"headers: {headers}")
+    problems = problems_of(text)
+    assert all(path.startswith("feeds[0].headers") for path, _, _ in problems)
+    assert "hunter2" not in repr(problems)
+
+
+LEAKS = [
+    "url: http s://reader:hunter2@lists.example/",
+    "url: ftp://reader:hunter2@lists.example/",
+    "url: reader:hunter2@lists.example/",
+    "url: https://reader:hunter2/@lists.example/",
+    "url: https://reader:hunter2?@lists.example/",
+    "url: https://reader:hunter2@[lists.example/",
+    "url: https://reader:hunter2@lists\u2100.example/",
+    "url: https://reader:hunter2@:0/",
+    "url: https://lists.example:99999/?key=hunter2",
+    "url: https:///list#hunter2",
+    "url: file://elsewhere/list?key=hunter2",
+    "url: [https://reader:hunter2@lists.example/]",
+    "urls: https://reader:hunter2@lists.example/",
+    "urls: [https://reader:hunter2@lists.example/?key=hunter2, https://reader:hunter2@lists.example/?key=hunter2]",
+    "{url: https://a.example/?key=hunter2, fallback: [https://a.example/?key=hunter2]}",
+    "{url: https://a.example/, fallback: 'https://reader:hunter2@a.example/'}",
+    "{url: https://a.example/, homepage: 'http s://reader:hunter2@a.example/'}",
+    "{url: https://a.example/, 'https://reader:hunter2@a.example/': x}",
+]
+
+
+@pytest.mark.parametrize("fields", LEAKS)
+def test_secret_in_url_is_never_printed(fields: str) -> None:
+    """Whatever is wrong with a URL, its user, password, query and fragment are not repeated."""
+    inner = fields[1:-1] if fields.startswith("{") else fields
+    problems = problems_of(f"feeds:\n  - {{id: alpha, format: lines, category: spam, {inner}}}\n")
+    assert "hunter2" not in repr(problems)
+    assert "reader" not in repr(problems)
+
+
+def test_every_odd_key_is_named_by_its_line() -> None:
+    """Keys that are no plain words are not shown, but each of them is a mistake of its own."""
+    text = "feeds:\n" + feed_text("alpha", "'one two': 1", "'three four': 2")
+    assert problems_of(text) == [("feeds[0].…", 6, "unknown key"), ("feeds[0].…", 7, "unknown key")]
 
 
 def test_alias_is_allowed_as_long_as_it_stays_small() -> None:

@@ -118,6 +118,14 @@ def test_hard_floors(catalogue: Catalogue) -> None:
         assert feed.every.period >= feed.floor, f"{feed.id} would run into its own floor"
 
 
+def test_no_provider_is_asked_in_quick_succession(catalogue: Catalogue) -> None:
+    """Forced refreshes in a row ask nobody twice within five minutes; a file of this host may be read at any time."""
+    for feed in catalogue.feeds:
+        local = all(url.startswith("file:") for url in feed.urls)
+        assert feed.floor >= (0 if local else 300), feed.id
+    assert catalogue.by_id["fail2ban_local"].floor == 0
+
+
 def test_schedules_are_polite(catalogue: Catalogue) -> None:
     """Nothing on the network is asked more than twice an hour."""
     for feed in catalogue.feeds:

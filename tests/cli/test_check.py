@@ -113,6 +113,19 @@ def test_missing_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert "cannot read the catalogue" in capsys.readouterr().err
 
 
+def test_missing_file_for_programs(tmp_path: Path) -> None:
+    """With --json even a file that cannot be read is one object on standard output, exit status 2."""
+    path = tmp_path / "nowhere.yaml"
+    status, output = run("--config", str(path), "--json")
+    message = f"cannot read the catalogue {path}: No such file or directory"
+    assert status == 2
+    assert json.loads(output) == {
+        "source": str(path),
+        "valid": False,
+        "problems": [{"path": "", "line": 0, "message": message}],
+    }
+
+
 def test_shipped_catalogue_through_the_real_program() -> None:
     """The installed command finds the shipped catalogue good."""
     done = subprocess.run(

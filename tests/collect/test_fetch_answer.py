@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from blocklistd.collect.answer import PIECE, Decoder, FetchError, retry_after, validator
-from blocklistd.collect.sources import Source, digest_of, hosts_of, proxy_for, shown, sources
+from blocklistd.collect.sources import Source, digest_of, hosts_of, proxy_for, sources
 from blocklistd.collect.trouble import connection_trouble, http_trouble
 from tests.collect.servers import make_feed
 
@@ -133,9 +133,8 @@ def test_sources_in_order() -> None:
     assert sources(local, "http://m.example") == sources(local)
 
 
-def test_urls_are_shown_without_secrets() -> None:
-    """User, password, query and fragment are left out; digests tell URLs apart all the same."""
-    assert shown("https://me:word@lists.example:8443/a/b?key=1#x") == "https://lists.example:8443/a/b"
+def test_digests_and_hosts_stand_for_urls() -> None:
+    """Digests tell URLs apart by all of their parts; hosts are named once, without login, port and case."""
     assert digest_of(["https://lists.example/?key=1"]) != digest_of(["https://lists.example/?key=2"])
     assert hosts_of(["https://me@B.example/", "http://a.example:81/", "file:///x", "https://b.example/y"]) == (
         "",

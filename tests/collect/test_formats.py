@@ -2,6 +2,7 @@
 
 ``expected.yaml`` holds what a reader of the input would say by hand: the entries with their columns, the refused
 lines, and the counts that are not zero (``special`` is left out: documentation addresses are special-use throughout).
+Every input is read as of ``NOW``.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ from blocklistd.collect.parse import parse_feed
 from blocklistd.collect.tally import TEXT_ROLES
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden/formats"
+NOW = 1767323400.0
+"""2026-01-02 03:10:00 UTC."""
 CASES = sorted(path.parent.relative_to(GOLDEN).as_posix() for path in GOLDEN.glob("*/*/feed.yaml"))
 
 
@@ -76,7 +79,7 @@ def test_a_golden_input_gives_what_is_expected(case: str, tmp_path: Path) -> Non
     options = yaml.safe_load((GOLDEN / case / "feed.yaml").read_text())
     feed = Feed.model_validate({"id": "golden", "urls": ["https://example.org/"]} | options)
     expected = yaml.safe_load((GOLDEN / case / "expected.yaml").read_text())
-    assert describe(parse_feed(feed, [input_of(GOLDEN / case, tmp_path)])) == expected
+    assert describe(parse_feed(feed, [input_of(GOLDEN / case, tmp_path)], NOW)) == expected
 
 
 @pytest.mark.parametrize("name", FORMATS)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from contextlib import closing
 
 import pytest
 
+from blocklistd.collect.formats import FORMATS
 from blocklistd.collect.model import Accepted, Refused
 from blocklistd.collect.parse import parse_bodies
 from blocklistd.collect.unpack import BadBody
@@ -416,6 +418,33 @@ def test_quirk_51_a_fail2ban_database_in_wal_mode_is_read() -> None:
     )
     body = body[:18] + b"\x02\x02" + body[20:]
     assert cidrs(parse(body, format="fail2ban").v4) == ["192.0.2.1/32"]
+
+
+BANS = (
+    "CREATE TABLE bips (ip, jail, timeofban, bantime, bancount, data);"
+    "INSERT INTO bips VALUES ('192.0.2.1', 'sshd', 1000, 600, 1, '{}');"
+    "INSERT INTO bips VALUES ('192.0.2.2', 'sshd', 1000, -1, 1, '{}');"
+)
+
+
+@pytest.mark.parametrize(("now", "banned"), [(1599.5, 2), (1600.0, 1), (4e9, 1)])
+def test_quirk_51_a_ban_counts_while_it_lasts(now: float, banned: int) -> None:
+    """The same bytes hold one ban less when its time is over, and -1 is for ever."""
+    feed = make_feed(format="fail2ban")
+    parsed = parse_bodies(feed, [database(BANS)], now)
+    assert cidrs(parsed.v4) == ["192.0.2.1/32", "192.0.2.2/32"][-banned:]
+    assert parsed.counts.entries == banned
+
+
+def test_quirk_51_without_a_moment_the_clock_decides() -> None:
+    """A ban that began just now is in force, one of 1970 is over."""
+    script = BANS + f"INSERT INTO bips VALUES ('192.0.2.3', 'sshd', {time.time()}, 600, 1, NULL);"
+    assert cidrs(parse(database(script), format="fail2ban").v4) == ["192.0.2.2/32", "192.0.2.3/32"]
+
+
+def test_quirk_51_only_formats_whose_entries_end_are_timed() -> None:
+    """Who keeps parsed entries learns from the table which bytes must be read again as time goes by."""
+    assert [name for name, found in FORMATS.items() if found.timed] == ["fail2ban"]
 
 
 def test_quirk_51_no_bans_now_is_an_empty_list() -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
+import json
+import lzma
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +16,7 @@ from hypothesis import strategies as st
 
 from blocklistd.addresses import networks_of
 from blocklistd.collect.formats import FORMATS
-from blocklistd.collect.model import KEPT_REJECTS, Networks
+from blocklistd.collect.model import KEPT_REJECTS, Networks, Refused, Reject
 from blocklistd.collect.parse import parse_bodies, parse_feed
 from blocklistd.collect.unpack import BadBody
 from tests.collect.feeds import cidrs, make_feed, parse
@@ -36,6 +39,18 @@ def test_one_bad_part_rejects_the_whole_version(tmp_path: Path) -> None:
     (tmp_path / "b").write_bytes(gzip.compress(b"192.0.2.2\n")[:-4])
     with pytest.raises(BadBody, match="broken archive"):
         parse_feed(make_feed(), [tmp_path / "a", tmp_path / "b"])
+
+
+def test_max_bytes_holds_for_all_parts_together(tmp_path: Path) -> None:
+    """Four packed parts may not unpack to more than one list may, nor may plain ones be larger."""
+    part = b"192.0.2.1\n" * 30
+    paths = [tmp_path / name for name in "abcd"]
+    for pack in (gzip.compress, bz2.compress, lzma.compress, bytes):
+        for path in paths:
+            path.write_bytes(pack(part))
+        assert parse_feed(make_feed(max_bytes=1200), paths).size == 1200
+        with pytest.raises(BadBody, match=r"(larger|unpacks to more) than 1\.2 KiB, all parts together$"):
+            parse_feed(make_feed(max_bytes=1199), paths)
 
 
 def test_entries_are_sorted_and_unique() -> None:
@@ -91,6 +106,15 @@ def test_texts_are_bounded() -> None:
     """A provider's name of any length is cut."""
     parsed = parse("192.0.2.1," + "x" * 5000 + "\n", format="csv", columns={"address": 1, "provider": 2})
     assert [len(text) for text in parsed.texts] == [0, 200]
+
+
+def test_control_characters_of_texts_become_blanks() -> None:
+    """A NUL or an escape in a provider's name neither ends the text nor reaches a terminal, and equal texts are one."""
+    names = ["One\0Two", "One\x1bTwo", "One Two", "\0", "A\u202eB", "last"]
+    body = json.dumps([{"ip": f"192.0.2.{n}", "by": name} for n, name in enumerate(names)])
+    parsed = parse(body, format="json", records="@", columns={"address": "ip", "provider": "by"})
+    assert parsed.texts == ("", "One Two", "A B", "last")
+    assert parsed.v4.columns["provider"].tolist() == [1, 1, 1, 0, 2, 3]
 
 
 def test_min_count_leaves_entries_out_and_counts_them() -> None:
@@ -158,6 +182,15 @@ def test_a_missing_column_is_named_with_those_that_are_there() -> None:
     """A renamed column rejects the version: the operator reads what the header says now."""
     with pytest.raises(BadBody, match=r"no column 'ip'; there are: address, tags"):
         parse("address, tags\n192.0.2.1,x\n", format="csv", header=True, columns={"address": "ip"})
+
+
+def test_refusals_are_safe_to_print() -> None:
+    """Whatever of a list gets into a reason, as the names of its columns do, is shown escaped."""
+    with pytest.raises(BadBody) as caught:
+        parse("\x1b]0;owned\x07,b\n192.0.2.1,x\n", format="csv", header=True, columns={"address": "ip"})
+    assert Refused(str(caught.value)).reason == r"no column 'ip'; there are: \x1b]0;owned\x07, b"
+    assert Refused("no", "\x1b[2J").detail == r"\x1b[2J"
+    assert Reject(1, "\x9b2J", "is \x00").text + Reject(1, "", "is \x00").reason == r"\x9b2Jis \x00"
 
 
 def test_an_unclosed_quote_spoils_its_line_alone() -> None:

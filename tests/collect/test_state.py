@@ -162,7 +162,7 @@ def test_what_is_no_file_is_never(tmp_path: Path) -> None:
     (bodies(tmp_path) / ".tmp-x.json").write_text("{}")
     states = read_states(tmp_path)
     assert list(states) == ["made"]
-    assert states["made"].reason == "state file cannot be read: Is a directory"
+    assert states["made"].reason == "state file cannot be read: not a regular file"
 
 
 def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:

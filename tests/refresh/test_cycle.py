@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import socket
 import sqlite3
 import time
 from typing import TYPE_CHECKING
@@ -495,3 +496,19 @@ async def test_a_lane_has_bounded_memory(tmp_path: Path) -> None:
         assert (await roomy.parse(task(little))).counts.entries == 1
     finally:
         await roomy.close()
+
+
+def test_without_a_network_the_floor_does_not_count(world: World) -> None:
+    """An attempt that reached nobody bothers nobody: the feed may be asked again, and a failure at the file may not."""
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        port = unused.getsockname()[1]
+    world.feeds["far"] = (
+        f"  - {{id: far, url: 'http://127.0.0.1:{port}/list', format: lines, category: bot, floor: 1h}}\n"
+    )
+    world.feed("gone", floor="1h")
+    world.refresh()
+    again = world.refresh()
+    assert result_of(again, "far").state == "failed"
+    assert "refused" in result_of(again, "far").reason
+    assert result_of(again, "gone").state == "not due"

@@ -1,9 +1,11 @@
 """``fail2ban``: the bans of a fail2ban on this or another host.
 
 Takes its SQLite database of any schema, or the output of ``fail2ban-client banned``, or a plain text export. The table
-``bips`` holds the bans in force (since 0.11); before it, ``bans`` is the record, of which the latest row of each
-address and jail counts. A row has the address, the jail as ``provider``, the time of the ban as ``first_seen`` and the
-number of bans as ``count``. The address may be a network; a host name, which fail2ban may hold as well, is refused.
+``bips`` holds the latest ban of each address and jail (since 0.11); before it, ``bans`` is the record, of which the
+latest row of each address and jail counts. Where there is a column ``bantime``, a ban counts while it lasts: for ever
+if it is negative. Schemas without that column cannot tell how long a ban lasts. A row has the address, the jail as
+``provider``, the time of the ban as ``first_seen`` and the number of bans as ``count``. The address may be a network; a
+host name, which fail2ban may hold as well, is refused.
 
 The database is opened in memory from the bytes that were fetched: nothing is ever written to the file of fail2ban.
 """
@@ -18,22 +20,24 @@ import orjson
 
 from blocklistd.collect.formats import lines
 from blocklistd.collect.formats.rows import ROWS_AT_ONCE, Rows, cell_text, plain_text
-from blocklistd.collect.unpack import BadBody
+from blocklistd.collect.unpack import SQLITE_MAGIC, BadBody
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from blocklistd.catalogue.feed import Feed
 
-MAGIC: Final = b"SQLite format 3\0"
 _WAL: Final = b"\x02\x02"
 _ROLES: Final = ("address", "provider", "first_seen", "count")
 
 
-def read(body: bytes, feed: Feed) -> Iterator[Rows]:
-    """Yield the rows of a database or an export. Raises BadBody for a database without bans in it."""
-    if body.startswith(MAGIC):
-        yield from _database(body)
+def read(body: bytes, feed: Feed, now: float) -> Iterator[Rows]:
+    """Yield the bans of a database in force at ``now`` (unix time), or the rows of an export.
+
+    Raises BadBody for a database without a table of bans.
+    """
+    if body.startswith(SQLITE_MAGIC):
+        yield from _database(body, now)
         return
     text = plain_text(body)
     if text.lstrip().startswith((b"[", b"{")):
@@ -42,7 +46,7 @@ def read(body: bytes, feed: Feed) -> Iterator[Rows]:
     yield from lines.read(text, feed)
 
 
-def _database(body: bytes) -> Iterator[Rows]:
+def _database(body: bytes, now: float) -> Iterator[Rows]:
     if body[18:20] == _WAL:  # a copy in memory has no write-ahead log: the header must not ask for one
         body = body[:18] + b"\x01\x01" + body[20:]
     with closing(sqlite3.connect(":memory:")) as database:
@@ -51,7 +55,7 @@ def _database(body: bytes) -> Iterator[Rows]:
             database.text_factory = lambda raw: raw.decode(errors="replace")
             database.execute("PRAGMA query_only = ON")
             database.execute("PRAGMA trusted_schema = OFF")
-            cursor = database.execute(_query(database))
+            cursor = database.execute(_query(database), {"now": now})
             number = 1
             while rows := cursor.fetchmany(ROWS_AT_ONCE):
                 columns = {role: [cell_text(row[index]) or "" for row in rows] for index, role in enumerate(_ROLES)}
@@ -62,7 +66,7 @@ def _database(body: bytes) -> Iterator[Rows]:
 
 
 def _query(database: sqlite3.Connection) -> str:
-    """The bans in force as far as the tables that exist can tell, in the order of ``_ROLES``."""
+    """The bans in force as far as the tables that exist can tell, in the order of ``_ROLES``; takes ``:now``."""
     tables = {name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
     for table, grouping in (("bips", ""), ("bans", "GROUP BY ip, jail")):
         if table in tables:
@@ -70,9 +74,15 @@ def _query(database: sqlite3.Connection) -> str:
             if not {"ip", "jail", "timeofban"} <= columns:
                 break
             count = "bancount" if "bancount" in columns else "0"
+            lasting = "bantime" if "bantime" in columns else "-1"
             time = "MAX(timeofban)" if grouping else "timeofban"
             # a bare column beside MAX() comes from the row that holds it, as SQLite documents
-            return f"SELECT ip, jail, {time}, {count} FROM {table} WHERE ip IS NOT NULL {grouping} ORDER BY ip, jail"  # noqa: S608
+            latest = (
+                f"SELECT ip, jail, {time} AS begun, {count} AS count, {lasting} AS lasts FROM {table} "  # noqa: S608
+                f"WHERE ip IS NOT NULL {grouping}"
+            )
+            in_force = "lasts < 0 OR begun + lasts > :now"
+            return f"SELECT ip, jail, begun, count FROM ({latest}) WHERE {in_force} ORDER BY ip, jail"  # noqa: S608
     raise BadBody("no table of bans in the database")
 
 

@@ -56,15 +56,8 @@ class Rows:
 
 
 def reject(number: int, text: str, reason: str) -> Reject:
-    """A refused row; control characters in its text are made visible."""
-    return Reject(number, printable(text[:REJECT_TEXT]), reason)
-
-
-def printable(text: str) -> str:
-    """The text with every control or unprintable character escaped, so that a terminal shows it safely."""
-    if text.isprintable():
-        return text
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode("ascii") for char in text)
+    """A refused row with the start of its text."""
+    return Reject(number, text[:REJECT_TEXT], reason)
 
 
 def plain_text(body: bytes) -> bytes:

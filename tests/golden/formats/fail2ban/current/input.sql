@@ -7,3 +7,5 @@ INSERT INTO bips VALUES ('192.0.2.1', 'postfix', 1767323000, -1, 5, '{}');
 INSERT INTO bips VALUES ('198.51.100.0/24', 'recidive', 1767323046, -1, 1, '{}');
 INSERT INTO bips VALUES ('2001:db8::1', 'sshd', 1767323047, 600, 1, NULL);
 INSERT INTO bips VALUES ('host.example.org', 'sshd', 1767323048, 600, 1, '{}');
+INSERT INTO bips VALUES ('192.0.2.9', 'sshd', 1767322800, 600, 1, '{}');
+INSERT INTO bips VALUES ('192.0.2.10', 'sshd', 1767322801, 600, 1, '{}');
