@@ -18,6 +18,8 @@ from tests.support import make_snapshot
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.usefixtures("code")
+
 FEEDS = {
     "wide": ["192.0.2.0/24", "2001:db8::/32", "255.255.255.255", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"],
     "narrow": ["192.0.2.7", "192.0.2.128-192.0.2.140", "2001:db8::5", "0.0.0.0"],
