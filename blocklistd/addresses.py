@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 
 import netaddr
 
+from blocklistd import kernel
 from blocklistd.errors import BadAddress
 
 MAX4: Final = 2**32 - 1
@@ -57,15 +58,23 @@ def parse_address(text: str) -> Address:
     Raises BadAddress for anything but one plain IPv4 or IPv6 address: leading zeros, zone ids, ports, networks and
     surrounding blanks are errors.
     """
+    if kernel.active is not None:
+        found = kernel.active.parse_address(text)
+        if found is None:
+            raise BadAddress(_NO_ADDRESS.format(text[:100]))
+        return Address._make(found)
     try:
         if ":" not in text:
             return Address(4, int.from_bytes(socket.inet_pton(socket.AF_INET, text)))
         value = int.from_bytes(socket.inet_pton(socket.AF_INET6, text))
     except (OSError, ValueError) as error:
-        raise BadAddress(f"{text[:100]!r} is not an IPv4 or IPv6 address") from error
+        raise BadAddress(_NO_ADDRESS.format(text[:100])) from error
     if value >> 32 == 0xFFFF:
         return Address(4, value & MAX4)
     return Address(6, value)
+
+
+_NO_ADDRESS: Final = "{!r} is not an IPv4 or IPv6 address"
 
 
 def format_address(family: int, value: int) -> str:

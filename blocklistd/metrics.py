@@ -37,6 +37,9 @@ REQUESTS = Metric(
 )
 LOOKUPS = Metric("blocklistd_lookups_total", "counter", "Addresses and domains looked up.", ("kind",))
 LISTED = Metric("blocklistd_listed_total", "counter", "Of these, how many at least one list named.", ("kind",))
+REFUSED = Metric(
+    "blocklistd_connections_refused_total", "counter", "Connections turned away because a worker held its limit."
+)
 WORKER_STARTS = Metric("blocklistd_worker_starts_total", "counter", "Worker processes started, restarts included.")
 REFRESHES = Metric("blocklistd_refreshes_total", "counter", "Refreshes that ended, by result.", ("result",))
 
@@ -100,6 +103,7 @@ SLOTS: Final[tuple[tuple[Metric, tuple[str, ...]], ...]] = (
     *((REQUESTS, (route, status)) for route in ROUTES for status in STATUSES),
     *((LOOKUPS, (kind,)) for kind in KINDS),
     *((LISTED, (kind,)) for kind in KINDS),
+    (REFUSED, ()),
     (WORKER_STARTS, ()),
     *((REFRESHES, (result,)) for result in RESULTS),
     (WORKER_GENERATION, ()),
@@ -111,22 +115,22 @@ ROW_BYTES: Final = 8 * len(SLOTS)
 
 
 class Row:
-    """The slots one process writes."""
+    """The slots one process writes. ``slots`` is for the hot path, which adds in place."""
 
     def __init__(self, slots: memoryview) -> None:
-        self._slots = slots
+        self.slots = slots
 
     def add(self, metric: Metric, *labels: str, count: int = 1) -> None:
         """Count; raises KeyError for labels that are not declared above."""
-        self._slots[SLOT_OF[metric, labels]] += count
+        self.slots[SLOT_OF[metric, labels]] += count
 
     def add_at(self, slot: int, count: int = 1) -> None:
         """Count in a slot found beforehand: the hot path."""
-        self._slots[slot] += count
+        self.slots[slot] += count
 
     def set_generation(self, generation: int) -> None:
         """Say which snapshot this worker answers from."""
-        self._slots[SLOT_OF[WORKER_GENERATION, ()]] = generation
+        self.slots[SLOT_OF[WORKER_GENERATION, ()]] = generation
 
 
 class Counters:

@@ -146,6 +146,13 @@ SETTINGS: Final[tuple[Setting, ...]] = (
     ),
     Setting("workers", "1", "Processes that answer.", _count(1, 256), metavar="N"),
     Setting(
+        "connections",
+        "8192",
+        "Connections each worker holds open; further ones are turned away with 503.",
+        _count(1, 1_000_000),
+        metavar="N",
+    ),
+    Setting(
         "no_refresh",
         "false",
         "Only answer; something else runs blocklistd refresh.",
@@ -222,6 +229,7 @@ class Settings:
     listen: tuple[str, ...]
     allow_anonymous: bool
     workers: int
+    connections: int
     no_refresh: bool
     use: Use
     mirror: str

@@ -25,6 +25,8 @@ from blocklistd.addresses import (
 )
 from blocklistd.errors import BadAddress
 
+pytestmark = pytest.mark.usefixtures("code")
+
 EDGES4 = [0, 1, 2**24 - 1, 2**31, MAX4 - 1, MAX4]
 EDGES6 = [0, 1, 2**32 - 1, 2**32, MAPPED - 1, MAPPED + 2**32, 2**64, 2**127, MAX6 - 1, MAX6]
 VALUES4 = st.one_of(st.sampled_from(EDGES4), st.integers(0, MAX4))

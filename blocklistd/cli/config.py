@@ -8,12 +8,10 @@ import re
 
 import click
 
+from blocklistd import kernel
 from blocklistd.cli import with_settings
 from blocklistd.settings import SETTINGS, Settings
 from blocklistd.version import VERSION
-
-INDEX = "pure Python"
-"""Which lookup code is in use."""
 
 
 @click.command("config")
@@ -28,7 +26,7 @@ def command(settings: Settings, *, as_json: bool) -> int:
       systemd: EnvironmentFile=/etc/blocklistd/environment
       sh:      set -a; . /etc/blocklistd/environment
     """  # noqa: D301
-    about = {"version": VERSION, "python": platform.python_version(), "index": INDEX}
+    about = {"version": VERSION, "python": platform.python_version(), "index": kernel.name()}
     if as_json:
         click.echo(json.dumps({**about, "settings": settings.as_environment()}, indent=2))
         return 0

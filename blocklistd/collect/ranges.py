@@ -20,10 +20,11 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
+from blocklistd import kernel
 from blocklistd.addresses import MAPPED, MAX4, MAX6, SPECIAL, WIDEST_SIZE, Entry, parse_entry, range_between
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
@@ -70,6 +71,8 @@ class _Cuts(NamedTuple):
 
 def scan_lines(block: bytes) -> LineScan:
     """Read a block that ends with a newline; blank lines and ``#`` lines are neither read nor odd."""
+    if kernel.active is not None:
+        return _scan_compiled(kernel.active.scan_lines, block)
     cuts = _cut(block)
     plain = _plain(cuts)
     kept = _ends_well(cuts, plain)
@@ -85,6 +88,22 @@ def scan_lines(block: bytes) -> LineScan:
         cuts.starts,
         cuts.stops[cuts.tails],
     )
+
+
+def _scan_compiled(scan: Callable[..., tuple[int, int, int]], block: bytes) -> LineScan:
+    count = block.count(b"\n")
+    columns = LineScan(
+        np.empty(count, np.int64),
+        np.empty(count, np.uint32),
+        np.empty(count, np.uint32),
+        np.empty(count, np.bool_),
+        np.empty(count, np.int64),
+        np.empty(count, np.int64),
+        np.empty(count, np.int64),
+    )
+    _, plain, odd = scan(block, *columns)
+    lines, first, last, masked, left, starts, ends = columns
+    return LineScan(lines[:plain], first[:plain], last[:plain], masked[:plain], left[:odd], starts, ends)
 
 
 def _cut(block: bytes) -> _Cuts:

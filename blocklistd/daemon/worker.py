@@ -28,8 +28,7 @@ from blocklistd.metrics import Counters
 from blocklistd.settings import Settings, read_settings
 
 if TYPE_CHECKING:
-    from aiohttp import web
-
+    from blocklistd.web.connections import Connections
     from blocklistd.web.service import RefreshReply, Service
 
 logger = logging.getLogger(__name__)
@@ -37,6 +36,8 @@ logger = logging.getLogger(__name__)
 POLL: Final = 0.5
 """Seconds between two looks at the pointer of the current snapshot."""
 WISH_PATIENCE: Final = 5.0
+OTHER_HANDLES: Final = 128
+"""Handles a worker needs beside those of its connections: files, mappings, the control channel."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,18 +92,25 @@ class Answering:
         self._numbers = count(1)
         self._wishes: dict[int, asyncio.Future[RefreshReply]] = {}
         self._channel: Channel | None = None
+        self._connections: Connections | None = None
 
     async def run(self) -> None:
         """Open, answer, follow, drain."""
         from aiohttp import web
 
         from blocklistd.web.app import make_app
+        from blocklistd.web.connections import Connections
+        from blocklistd.web.handler import handler_factory
 
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self._stop.set)
         self._channel = await Channel.over(socket.socket(fileno=self._inheritance.control))
         runner = web.AppRunner(make_app(self._service), shutdown_timeout=1.0)
         await runner.setup()
-        servers = [await self._listen(runner, handle) for handle in self._inheritance.listeners]
+        assert runner.server is not None
+        make_handler = handler_factory(runner.server, asyncio.get_running_loop())
+        most = allow_handles(self._settings.connections + OTHER_HANDLES) - OTHER_HANDLES
+        self._connections = connections = Connections(self._service, make_handler, most=most)
+        servers = [await self._listen(connections, handle) for handle in self._inheritance.listeners]
         snapshot = self._cell.snapshot
         self._note_generation()
         self._channel.send(ready=snapshot.id if snapshot else None)
@@ -112,18 +120,15 @@ class Answering:
         for server in servers:
             server.close()
         await self._drain()
+        await connections.close()
         await runner.cleanup()
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         self._channel.close()
 
-    async def _listen(self, runner: web.AppRunner, handle: int) -> asyncio.AbstractServer:
-        from blocklistd.web.protocol import connection_factory
-
-        assert runner.server is not None
-        loop = asyncio.get_running_loop()
-        accept = connection_factory(runner.server, loop)
+    async def _listen(self, connections: Connections, handle: int) -> asyncio.AbstractServer:
+        loop, accept = asyncio.get_running_loop(), connections.accept
         listener = socket.socket(fileno=handle)
         if listener.family != socket.AF_UNIX:
             return await loop.create_server(accept, sock=listener, backlog=BACKLOG)
@@ -138,7 +143,8 @@ class Answering:
             await asyncio.sleep(POLL)
             switched = await asyncio.to_thread(self._cell.poll)
             snapshot = self._cell.snapshot
-            if switched and snapshot is not None and self._channel is not None:
+            if switched and snapshot is not None and self._channel is not None and self._connections is not None:
+                self._connections.renew()  # lets go of the old one though nobody asks
                 self._note_generation()
                 self._channel.send(snapshot=snapshot.id)
             if self._cell.problem != problem:
@@ -200,6 +206,15 @@ class Answering:
         with suppress(TimeoutError):
             async with asyncio.timeout(self._settings.drain):
                 await self._service.idle()
+
+
+def allow_handles(wanted: int) -> int:
+    """Raise this process's limit of open handles to ``wanted`` as far as it may; the limit in force."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < wanted:
+        soft = min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    return min(soft, wanted)
 
 
 if __name__ == "__main__":

@@ -13,26 +13,26 @@ from __future__ import annotations
 from bisect import bisect_right
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
-from socket import AF_INET, inet_pton
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from blocklistd.addresses import Address, format_address, networks_of, parse_address
-from blocklistd.errors import BadAddress, NoSnapshot, SnapshotCorrupt, StorageFailed, UsageError
+from blocklistd.errors import BadAddress, NoSnapshot, SnapshotCorrupt, StorageFailed
 from blocklistd.index.folder import candidates, published
 from blocklistd.index.layout import NO_PARENT, SECTIONS, SNAPSHOTS, Section, SectionReference, read_manifest
 from blocklistd.index.listing import NOT_LISTED, Listing
 from blocklistd.index.record import FeedRecord
-from blocklistd.index.search import FeedSets, Segments4, Segments6
+from blocklistd.index.search import FeedSets, Segments4, Segments6, open_lookup
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from types import TracebackType
+
+    from typing_extensions import Buffer
+
+    from blocklistd.index.search import AnyLookup
 
 Question = str | int | IPv4Address | IPv6Address
 """An address to ask about. A plain int below 2**32 is IPv4, any other IPv6."""
-
-SMALL_BATCH = 64
-"""Below this many addresses the single lookup is as fast as numpy, and needs no numpy."""
 
 
 class Named(NamedTuple):
@@ -43,7 +43,17 @@ class Named(NamedTuple):
 
 
 class Snapshot:
-    """All feeds of one moment, compiled. Open with ``open`` or ``open_current``; close it or use ``with``."""
+    """All feeds of one moment, compiled. Open with ``open`` or ``open_current``; close it or use ``with``.
+
+    The three lookups are attributes, so that calling one costs no frame of its own. They raise ValueError once the
+    snapshot is closed. searcher: whose they are.
+    """
+
+    lookup: Callable[[Question], Listing]
+    """Which feeds name an address. Raises BadAddress for anything that is not one."""
+
+    lookup_many_integers: Callable[[Buffer], list[Listing]]
+    """The same for many IPv4 addresses as a buffer of unsigned 32-bit integers (``array("I")``, a numpy array)."""
 
     def __init__(self, snapshot_id: str, document: dict[str, Any], folder: Path) -> None:
         self.id = snapshot_id
@@ -52,6 +62,7 @@ class Snapshot:
         self.folder = folder
         self._entries: dict[str, Section] = {}
         self._hot: dict[str, Section] = {}
+        self.searcher: AnyLookup | None = None
         try:
             self.generation: int = int(document["generation"])
             self.built_at: float = float(document["built_at"])
@@ -61,8 +72,12 @@ class Snapshot:
             for role, reference in self.sections.items():
                 self._hot[role] = self._open_section(reference)
             ids = tuple(record.id for record in self.feeds)
-            self._segments4 = Segments4(self._hot["v4"], ids)
-            self._segments6 = Segments6(self._hot["v6"], ids)
+            four, six = Segments4(self._hot["v4"], ids), Segments6(self._hot["v6"], ids)
+            self.segments = len(four), len(six)
+            self.searcher = searcher = open_lookup(four, six, address_of)
+            self.lookup = searcher.lookup
+            self._lookup_many = searcher.lookup_many
+            self.lookup_many_integers = searcher.lookup_many_integers
             self._name_sets = {role: FeedSets(self._hot[role], ids) for role in ("domains", "mails")}
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             self.close()
@@ -115,56 +130,18 @@ class Snapshot:
 
     def close(self) -> None:
         """Unmap the files. Must not be called while another thread still asks."""
-        self._segments4 = self._segments6 = _CLOSED
+        if self.searcher is not None:
+            self.searcher.close()
         self._name_sets = {}
         for section in (*self._hot.values(), *self._entries.values()):
             section.close()
         self._hot, self._entries = {}, {}
 
-    @property
-    def segments(self) -> tuple[int, int]:
-        """How many IPv4 and IPv6 segments there are."""
-        return len(self._segments4), len(self._segments6)
-
-    def lookup(self, ip: Question) -> Listing:
-        """Which feeds name an address. Raises BadAddress for anything that is not one."""
-        try:
-            value = int.from_bytes(inet_pton(AF_INET, ip))  # type: ignore[arg-type]
-        except (OSError, TypeError, ValueError):
-            family, value = address_of(ip)
-            if family == 6:
-                return self._segments6.listing(value)
-        return self._segments4.listing(value)
-
     def lookup_many(self, ips: Iterable[Question]) -> list[Listing]:
         """The same for many, in the order asked. Raises BadAddress at the first that is no address."""
         if isinstance(ips, str):
             raise BadAddress("give a list of addresses, not one text")
-        ips = ips if isinstance(ips, list | tuple) else list(ips)
-        if len(ips) <= SMALL_BATCH:
-            return [self.lookup(ip) for ip in ips]
-        import numpy as np
-
-        try:
-            packed = b"".join([inet_pton(AF_INET, ip) for ip in ips])  # type: ignore[arg-type]
-        except (OSError, TypeError, ValueError):
-            return self._lookup_mixed([address_of(ip) for ip in ips])
-        return self._segments4.listings(np.frombuffer(packed, ">u4").astype(np.uint32))
-
-    def _lookup_mixed(self, addresses: list[Address]) -> list[Listing]:
-        import numpy as np
-
-        answers = [NOT_LISTED] * len(addresses)
-        four = [index for index, address in enumerate(addresses) if address.family == 4]
-        six = [index for index, address in enumerate(addresses) if address.family == 6]
-        values = np.array([addresses[index].value for index in four], np.uint32)
-        for index, listing in zip(four, self._segments4.listings(values), strict=True):
-            answers[index] = listing
-        high = np.array([addresses[index].value >> 64 for index in six], np.uint64)
-        low = np.array([addresses[index].value & 2**64 - 1 for index in six], np.uint64)
-        for index, listing in zip(six, self._segments6.listings(high, low), strict=True):
-            answers[index] = listing
-        return answers
+        return self._lookup_many(ips if isinstance(ips, list | tuple) else list(ips))
 
     def domain(self, name: str) -> Listing:
         """Which feeds name a domain (normalised: lower case, no final dot): exactly, or by a wildcard above it."""
@@ -273,19 +250,6 @@ class Snapshot:
 
     def _open_section(self, reference: SectionReference) -> Section:
         return Section(self.folder / SECTIONS / reference.name, reference)
-
-
-class _Closed:
-    """What a closed snapshot answers from."""
-
-    def __getattr__(self, name: str) -> Any:
-        raise UsageError("this snapshot is closed")
-
-    def __len__(self) -> int:
-        raise UsageError("this snapshot is closed")
-
-
-_CLOSED: Final[Any] = _Closed()
 
 
 class _Halves:

@@ -8,11 +8,15 @@
 - ``feeds``     what is known of each feed, put together from snapshot, fetch state and last refresh
 - ``notices``   what the supervisor tells the workers
 - ``problems``  every error as RFC 9457 problem details
-- ``protocol``  the connection: its limits, and answers to bytes that are no request
+- ``connections``  what the connections of a worker share: hot path, clock, limit, end
+- ``protocol``  one connection: plain lookups answered at once, everything else handed over to aiohttp
+- ``hot``       plain lookups, request bytes to response bytes
+- ``handler``   aiohttp's connection handler: its limits, and answers to bytes that are no request
 - ``access``    who may ask for what
 - ``scrape``    the samples behind /metrics
 - ``openapi``   the contract, made from the route table
 - ``service``   what the handlers share
 
-``feeds``, ``notices`` and ``lines`` are light (no aiohttp) and may be used without the server.
+``connections``, ``feeds``, ``hot``, ``lines``, ``notices`` and ``protocol`` are light (no aiohttp) and may be used
+without the server.
 """

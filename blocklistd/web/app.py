@@ -13,9 +13,10 @@ from aiohttp import web
 
 from blocklistd.metrics import REQUESTS, SLOT_OF, STATUSES
 from blocklistd.web import api, bulk
+from blocklistd.web.handler import Connection
+from blocklistd.web.hot import SERVER
 from blocklistd.web.openapi import Route, contract
 from blocklistd.web.problems import problem_of
-from blocklistd.web.protocol import SERVER
 from blocklistd.web.service import SERVICE, Service
 
 if TYPE_CHECKING:
@@ -76,6 +77,8 @@ async def guard(
 ) -> web.StreamResponse:
     """Turn every exception into problem details, and count the request."""
     service = request.app[SERVICE]
+    if isinstance(request.protocol, Connection):
+        request.protocol.head_arrived()
     service.under_way += 1
     try:
         response = await handler(request)
@@ -94,4 +97,5 @@ async def finish_headers(request: web.Request, response: web.StreamResponse) -> 
     """Say what answers, not in which version of what; while draining, that this connection ends here."""
     response.headers["Server"] = SERVER
     if request.app[SERVICE].draining:
+        response.headers["Connection"] = "close"  # aiohttp has made up its mind about this header before
         response.force_close()

@@ -65,7 +65,7 @@ async def _answer_array(request: web.Request) -> web.Response:
     answers = Answers(snapshot, packed=packed)
     encoded: list[bytes] = []
     for start in range(0, len(questions), BATCH):
-        encoded += [answers.item(question) for question in questions[start : start + BATCH]]
+        encoded += answers.items(questions[start : start + BATCH])
         await asyncio.sleep(0)
     _count(service, answers)
     return web.Response(body=join(encoded, packed=packed), content_type=MSGPACK if packed else JSON)

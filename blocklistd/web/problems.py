@@ -9,10 +9,10 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
-import orjson
 from aiohttp import web
 
 from blocklistd.errors import BadAddress, BlocklistdError, NoSnapshot
+from blocklistd.web.bodies import problem_body
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -42,9 +42,8 @@ class RequestRefused(BlocklistdError):
 
 
 def problem(status: int, detail: str, headers: Mapping[str, str] | None = None) -> web.Response:
-    """A response with problem details; ``type`` is about:blank, so ``title`` is the phrase of the status."""
-    body = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "detail": detail}
-    return web.Response(status=status, body=orjson.dumps(body), content_type=PROBLEM, headers=headers)
+    """A response with problem details."""
+    return web.Response(status=status, body=problem_body(status, detail), content_type=PROBLEM, headers=headers)
 
 
 def problem_of(error: Exception) -> web.Response:

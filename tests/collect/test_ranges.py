@@ -21,6 +21,8 @@ from blocklistd.collect.ranges import (
     touches_special6,
 )
 
+pytestmark = pytest.mark.usefixtures("code")
+
 FEED = Feed.model_validate({"id": "x", "urls": ["https://example.org/"], "format": "lines", "category": "spam"})
 
 octets = st.one_of(

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from blocklistd import BadAddress, Listing, NoSnapshot, Snapshot, SnapshotCorrupt, StorageFailed, UsageError
+from blocklistd import BadAddress, Listing, NoSnapshot, Snapshot, SnapshotCorrupt, StorageFailed
 from blocklistd.index.current import CurrentSnapshot
 from blocklistd.index.publish import prepare_folders, retain
 from tests.index.oracle import Oracle
@@ -18,6 +18,8 @@ from tests.support import make_snapshot
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+pytestmark = pytest.mark.usefixtures("code")
 
 FEEDS = {
     "wide": ["192.0.2.0/24", "2001:db8::/32", "255.255.255.255", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"],
@@ -267,10 +269,10 @@ def test_a_stand_in_says_so(tmp_path: Path) -> None:
 
 
 def test_a_closed_snapshot_answers_nothing(data: Path) -> None:
-    """A question after close is an error of ours, not of Python."""
+    """A question after close says what is wrong."""
     snapshot = Snapshot.open_current(data)
     snapshot.close()
-    with pytest.raises(UsageError, match="closed"):
+    with pytest.raises(ValueError, match="closed"):
         snapshot.lookup("192.0.2.1")
 
 

@@ -1,0 +1,1 @@
+"""Differential fuzzing of the compiled kernel; see ``fuzz/__main__.py``."""
