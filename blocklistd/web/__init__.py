@@ -3,6 +3,7 @@
 - ``app``       the route table and the application
 - ``api``       the handlers: read the question, ask the core, choose a response
 - ``bulk``      many questions in one request
+- ``ahead``     a body, read while its answer is being written
 - ``lines``     bytes of a text body as lines
 - ``bodies``    answers as JSON or msgpack bytes
 - ``feeds``     what is known of each feed, put together from snapshot, fetch state and last refresh
@@ -10,9 +11,10 @@
 - ``problems``  every error as RFC 9457 problem details
 - ``protocol``  the connection: its limits, and answers to bytes that are no request
 - ``access``    who may ask for what
+- ``loopback``  which addresses belong to this host alone
 - ``scrape``    the samples behind /metrics
 - ``openapi``   the contract, made from the route table
 - ``service``   what the handlers share
 
-``feeds``, ``notices`` and ``lines`` are light (no aiohttp) and may be used without the server.
+``feeds``, ``lines``, ``loopback`` and ``notices`` are light (no aiohttp) and may be used without the server.
 """
