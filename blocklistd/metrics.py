@@ -63,7 +63,15 @@ FEED_SUCCESS = Metric(
     ("feed",),
 )
 FEED_AGE = Metric("blocklistd_feed_age_seconds", "gauge", "Seconds since the last good fetch of the feed.", ("feed",))
-FEED_ENTRIES = Metric("blocklistd_feed_entries", "gauge", "Entries of the feed in the snapshot in use.", ("feed",))
+FEED_CHANGED = Metric(
+    "blocklistd_feed_changed_timestamp_seconds", "gauge", "When the bytes of the feed last changed.", ("feed",)
+)
+FEED_DATED = Metric(
+    "blocklistd_feed_dated_timestamp_seconds", "gauge", "Date the list itself bears, where it bears one.", ("feed",)
+)
+FEED_ENTRIES = Metric(
+    "blocklistd_feed_entries", "gauge", "Distinct entries of the feed in the snapshot in use.", ("feed",)
+)
 FEED_FAILURES = Metric("blocklistd_feed_failures", "gauge", "Failed fetches of the feed in a row.", ("feed",))
 FEED_STATE = Metric(
     "blocklistd_feed_state",

@@ -39,8 +39,12 @@ def make_snapshot(
     *,
     domains: Mapping[str, Sequence[str]] | None = None,
     built_at: float | None = None,
+    dated: float = 0.0,
 ) -> str:
-    """Publish a snapshot in which every feed holds the given networks (or domains); give its id."""
+    """Publish a snapshot in which every feed holds the given networks (or domains); give its id.
+
+    dated: the date that every list bears, unix time.
+    """
     prepare_folders(data)
     moment = time.time() if built_at is None else built_at
     sources, records = [], []
@@ -82,7 +86,7 @@ def make_snapshot(
                 size=0,
                 fetched_at=moment,
                 changed_at=moment,
-                dated=0.0,
+                dated=dated,
                 section=reference,
             ),
         )

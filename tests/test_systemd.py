@@ -65,6 +65,38 @@ def test_every_directive_is_explained(unit: Path) -> None:
             assert group <= 7, line
 
 
+@needs_analyze
+@pytest.mark.parametrize("unit", SERVICES, ids=lambda unit: unit.name)
+def test_no_system_call_is_let_through_that_was_not_taken_away(unit: Path) -> None:
+    """A call named by itself gives back what a group took; any other would be there for nothing."""
+    words = [word for line in directives(unit)["SystemCallFilter"] for word in line.split()]
+    taken = [
+        group.lstrip("~") for line in directives(unit)["SystemCallFilter"] if "~" in line for group in line.split()
+    ]
+    known = {call.strip() for call in analyze("syscall-filter", *taken).stdout.splitlines()}
+    assert "setpriority" in known
+    assert {word for word in words if not word.startswith(("@", "~"))} <= known
+
+
+def test_readme_installs_where_the_units_look() -> None:
+    """Following README puts the program where every unit starts it, and names the folder where they keep their data."""
+    readme = (UNITS[0].parents[1] / "README.md").read_text()
+    match = re.search(r"^python3 -m venv (\S+) && (\S+)/pip install \.$", readme, re.MULTILINE)
+    assert match is not None
+    assert (f"{match[1]}/bin", f"{match[2]}/blocklistd") == (match[2], PROGRAM)
+    for unit in SERVICES:
+        found = directives(unit)
+        assert found["ExecStart"][0].split()[0] == PROGRAM
+        assert f"--data /var/lib/{found['StateDirectory'][0]} " in readme
+
+
+def test_a_lasting_account_may_share_the_data_with_its_group() -> None:
+    """The account's group may enter the folders of the program and write nothing; others see nothing."""
+    for unit in SERVICES:
+        found = directives(unit)
+        assert (found["StateDirectoryMode"], found["UMask"]) == (["0750"], ["0027"])
+
+
 def test_both_variants_share_account_and_data() -> None:
     """All services run under one name and keep their data in one folder, so either variant finds the other's data."""
     for unit in SERVICES:

@@ -1,10 +1,10 @@
-"""``blocklistd feeds``: the state of every feed, from the data folder alone."""
+"""``blocklistd feeds``: the state of every feed, from the data folder alone; the same values as under /v1/feeds."""
 
 from __future__ import annotations
 
 import json
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -12,26 +12,27 @@ from blocklistd.catalogue import load_catalogue
 from blocklistd.cli import with_settings
 from blocklistd.cli.progress import print_table
 from blocklistd.collect.state import read_states
-from blocklistd.errors import NoSnapshot, SnapshotCorrupt
+from blocklistd.errors import NoSnapshot, SnapshotCorrupt, UsageError
 from blocklistd.index.snapshot import Snapshot
 from blocklistd.units import round_duration
+from blocklistd.web.feeds import feed_statuses
+from blocklistd.web.notices import CatalogueFeed, CatalogueNotice, Notices
 
 if TYPE_CHECKING:
     from blocklistd.catalogue import Feed
-    from blocklistd.collect.state import FeedState
-    from blocklistd.index.record import FeedRecord
     from blocklistd.settings import Settings
+    from blocklistd.web.feeds import FeedStatus
 
 
 @click.command()
 @click.argument("names", nargs=-1, metavar="[FEED]...")
 @click.option("--all", "show_all", is_flag=True, help="Also show feeds that are off.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON array.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON array, objects as under /v1/feeds.")
 @with_settings("config", "data", "use")
 def command(settings: Settings, names: tuple[str, ...], show_all: bool, as_json: bool) -> int:
     """Show the state of every feed: entries in force, age, last fetch, why it failed or was refused.
 
-    Exit status: 0; 1 if a named feed is not in the catalogue.
+    Exit status: 0; 2 if a named feed is not in the catalogue.
 
     \b
     Examples:
@@ -41,59 +42,40 @@ def command(settings: Settings, names: tuple[str, ...], show_all: bool, as_json:
     catalogue = load_catalogue(settings.config)
     enabled = {feed.id for feed in catalogue.enabled(settings.use)}
     if unknown := set(names) - {feed.id for feed in catalogue.feeds}:
-        click.echo(f"blocklistd: no feed is called {', '.join(sorted(unknown))}", err=True)
-        return 1
+        raise UsageError(f"no feed is called {', '.join(sorted(unknown))}")
     states = read_states(settings.data)
     try:
         with Snapshot.open_current(settings.data) as snapshot:
-            records = {record.id: record for record in snapshot.feeds}
+            records = snapshot.feeds
     except (NoSnapshot, SnapshotCorrupt) as error:
-        records = {}
+        records = ()
         click.echo(f"blocklistd: {error}", err=True)
     shown = [feed for feed in catalogue.feeds if (feed.id in names if names else show_all or feed.id in enabled)]
-    rows = [_row(feed, states.get(feed.id), records.get(feed.id), on=feed.id in enabled) for feed in shown]
+    notices = Notices(catalogue=CatalogueNotice(feeds=tuple(map(CatalogueFeed.of, shown))))
+    statuses = {status.id: status for status in feed_statuses(records, states, notices, time.time())}
+    rows = [(feed, statuses[feed.id], feed.id in enabled) for feed in shown]
     if as_json:
-        click.echo(json.dumps(rows, indent=1))
+        click.echo(json.dumps([{**status.as_body(), "enabled": on} for _, status, on in rows], indent=1))
         return 0
     table = [("FEED", "CATEGORY", "STATE", "ENTRIES", "RANGES", "FETCHED", "REASON")]
     table += [
         (
-            row["feed"],
-            row["category"] or row["kind"],
-            row["state"],
-            f"{row['entries']:,}",
-            f"{row['ranges']:,}",
-            f"{round_duration(row['age_seconds'])} ago" if row["age_seconds"] is not None else "never",
-            row["reason"],
+            feed.id,
+            status.category or status.kind,
+            _state(feed, status, on=on),
+            f"{status.entries:,}",
+            f"{status.ranges:,}",
+            "never" if status.age is None else f"{round_duration(status.age)} ago",
+            status.reason,
         )
-        for row in rows
+        for feed, status, on in rows
     ]
     print_table(table, right=(3, 4))
     return 0
 
 
-def _row(feed: Feed, state: FeedState | None, record: FeedRecord | None, *, on: bool) -> dict[str, Any]:
-    succeeded = state.succeeded_at if state else 0.0
-    age = time.time() - succeeded if succeeded else None
-    name: str = state.outcome if state else "never"
+def _state(feed: Feed, status: FeedStatus, *, on: bool) -> str:
+    """One word or two for the table."""
     if not on:
-        name = "ended" if feed.status == "ended" else "off"
-    elif age is not None and age > feed.stale_after:
-        name = f"{name}, stale"
-    return {
-        "feed": feed.id,
-        "title": feed.title,
-        "kind": feed.kind,
-        "category": feed.category,
-        "state": name,
-        "entries": record.unique if record else 0,
-        "ranges": record.v4 + record.v6 if record else 0,
-        "rejected": record.rejected if record else 0,
-        "rejects": [{"line": line, "text": text, "reason": reason} for line, text, reason in record.rejects]
-        if record
-        else [],
-        "age_seconds": None if age is None else round(age),
-        "failures": state.failures if state else 0,
-        "reason": state.reason if state else "",
-        "terms": feed.terms,
-    }
+        return "ended" if feed.status == "ended" else "off"
+    return f"{status.state}, stale" if status.stale else status.state

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import os
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from blocklistd.catalogue import Feed, load_catalogue
 from blocklistd.catalogue.load import LARGEST_FILE
 from blocklistd.daemon.memory import anonymous_file, path_of
 from blocklistd.errors import CatalogueInvalid, UsageError
+from blocklistd.units import counted
+from blocklistd.web.notices import CatalogueFeed
 
 if TYPE_CHECKING:
     from blocklistd.settings import Settings
@@ -52,12 +54,19 @@ def read_running(settings: Settings) -> RunningCatalogue:
     return RunningCatalogue(feeds, handle, time.time())
 
 
-def notice(running: RunningCatalogue, *, problem: str = "") -> dict[str, Any]:
-    """What the workers are told; ``problem`` is why a newer text was refused."""
+def notice(running: RunningCatalogue, *, refused: Exception | None = None) -> dict[str, Any]:
+    """What the workers are told; ``refused`` is why a newer text is not in force.
+
+    Workers tell it to whoever asks, so the mistakes themselves, which may quote a secret, stay in the log.
+    """
     return {
-        "read_at": time.time() if problem else running.read_at,
-        "problem": problem,
-        "feeds": [
-            {"id": feed.id, "title": feed.title, "kind": feed.kind, "category": feed.category} for feed in running.feeds
-        ],
+        "read_at": time.time() if refused else running.read_at,
+        "problem": _public(refused) if refused else "",
+        "feeds": [asdict(CatalogueFeed.of(feed)) for feed in running.feeds],
     }
+
+
+def _public(refused: Exception) -> str:
+    if isinstance(refused, CatalogueInvalid):
+        return f"{counted(len(refused.problems), 'mistake')}, see the log"
+    return "it could not be read, see the log"

@@ -40,10 +40,6 @@ class Notifier:
         """No new request is accepted."""
         self._send("STOPPING=1", "STATUS=Finishing the requests under way")
 
-    def status(self, sentence: str) -> None:
-        """One line for ``systemctl status``."""
-        self._send(f"STATUS={sentence}")
-
     def alive(self) -> None:
         """Feed the watchdog."""
         self._send("WATCHDOG=1")

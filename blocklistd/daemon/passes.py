@@ -1,8 +1,8 @@
 """One refresh in a child process: started, listened to, stopped at its deadline; its report.
 
 Takes settings and the running catalogue, gives the JSON document that ``refresh --json`` prints, or one of the same
-shape that says why there is none. Whatever the child does, nothing is raised here. What it writes to standard error
-goes on to our log, line by line.
+shape that says why there is none. Whatever the child does, nothing is raised here. The child logs in JSON whatever our
+own format is, so each of its lines goes on to our log with its level; a line that is not JSON is an error.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
+from blocklistd.daemon.logs import LEVELS
 from blocklistd.daemon.memory import path_of
 from blocklistd.daemon.workers import describe_end
 from blocklistd.units import format_duration
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 LONGEST_REPORT: Final = 16 * 2**20
-LONGEST_LINE: Final = 16 * 2**10
+LONGEST_LINE: Final = 64 * 2**10
 GRACE: Final = 5.0
 """Seconds between SIGTERM and SIGKILL."""
 
@@ -43,7 +44,7 @@ async def run_pass(environment: Mapping[str, str], catalogue: int, deadline: int
     try:
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "blocklistd.daemon.child", str(os.getpid()), *arguments),
-            env={**environment, "BLOCKLISTD_CONFIG": str(path_of(catalogue))},
+            env={**environment, "BLOCKLISTD_CONFIG": str(path_of(catalogue)), "BLOCKLISTD_LOG_FORMAT": "json"},
             pass_fds=[catalogue],
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
@@ -98,8 +99,9 @@ class _Output:
     def _relay_lines(self, lines: list[bytes]) -> None:
         for line in lines:
             if text := line.decode("utf-8", "replace").rstrip():
-                self.last_line = text.strip()
-                relay_line(text)
+                level, message = read_line(text)
+                logger.log(level, "%s", message)
+                self.last_line = message.strip()
 
     def report(self) -> dict[str, Any] | None:
         """The one JSON object on standard output, None if there is none."""
@@ -109,13 +111,13 @@ class _Output:
         return None
 
 
-def relay_line(text: str) -> None:
-    """Pass a line of the child on; one that is JSON already (log_format json) is not wrapped again."""
-    if text.startswith("{"):
-        with suppress(OSError):  # standard error may be gone, as the log's own lines may
-            sys.stderr.write(f"{text}\n")
-    else:
-        logger.info("  %s", text)
+def read_line(text: str) -> tuple[int, str]:
+    """Level and message of a line of the child: an error where it is no JSON line, as of a traceback."""
+    with suppress(ValueError, RecursionError):
+        document = json.loads(text)
+        if isinstance(document, dict) and isinstance(document.get("message"), str):
+            return LEVELS.get(str(document.get("level")), logging.INFO), document["message"]
+    return logging.ERROR, text
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:

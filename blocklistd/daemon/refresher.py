@@ -1,7 +1,8 @@
 """Brings due marks and wishes together: one refresh at a time, its report to the workers, then the next plan.
 
 A refresh that fails as a whole (lock held by another process, disk full) is tried again after ``FIRST_RETRY``, then
-twice as long each time up to ``LONGEST_RETRY``. Whatever happens to a refresh, the daemon goes on answering.
+twice as long each time up to ``LONGEST_RETRY``. Where merely all of its feeds failed each has its own backoff, which
+the timetable keeps. Whatever happens to a refresh, the daemon goes on answering.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from blocklistd.daemon.passes import run_pass
 from blocklistd.daemon.schedule import Timetable
 from blocklistd.errors import UsageError
 from blocklistd.metrics import REFRESHES
-from blocklistd.web.notices import RefreshReport
+from blocklistd.web.notices import RefreshNotice
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -69,7 +70,7 @@ class Refresher:
             fresh = await asyncio.to_thread(read_running, self._settings)
         except (UsageError, OSError) as error:
             logger.error("the catalogue was refused, the running one stays: %s", error)  # noqa: TRY400 - user's mistake
-            self._workers.tell(catalogue=notice(self._running, problem=str(error)))
+            self._workers.tell(catalogue=notice(self._running, refused=error))
             return
         stale, self._running = self._running, fresh
         stale.close()  # a child under way has its own handle
@@ -108,10 +109,10 @@ class Refresher:
             document = await run_pass(self._environment, self._running.handle, deadline, force=forced)
         finally:
             self._tell_refreshing(under_way=False)
-        report = RefreshReport.from_document(document)
+        report = RefreshNotice.from_document(document)
         self._row.add(REFRESHES, "failed" if report.error else "ok")
         self._workers.tell(report=document)
-        self._failures = self._failures + 1 if report.error else 0
+        self._failures = self._failures + 1 if report.failed_as_a_whole else 0
         if report.error:
             logger.error("refresh failed, the snapshot in use stays: %s", report.error)
         else:
@@ -140,7 +141,7 @@ def _named(due: list[str]) -> str:
     return f"{len(due)} feeds are due"
 
 
-def _summary(report: RefreshReport) -> str:
+def _summary(report: RefreshNotice) -> str:
     """``refreshed in 9 s: 58 updated, 3 failed; snapshot …``."""
     counts: dict[str, int] = {}
     for feed in report.feeds:

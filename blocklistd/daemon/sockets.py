@@ -11,12 +11,12 @@ import os
 import socket
 import stat
 from contextlib import suppress
-from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from blocklistd.errors import ListenFailed, UsageError
 from blocklistd.settings import parse_listen
+from blocklistd.web.loopback import is_loopback
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, MutableMapping
@@ -77,13 +77,6 @@ def require_allowed(host: str, shown: str, *, allow_anonymous: bool) -> None:
         f"{shown} can be reached from beyond this host, and no keys are configured. Listen on 127.0.0.1, [::1] or "
         "unix:/path, or add --allow-anonymous to let anyone who reaches it ask."
     )
-
-
-def is_loopback(host: str) -> bool:
-    """Whether an address belongs to this host alone; 0.0.0.0 and :: do not."""
-    address = ip_address(host.partition("%")[0])
-    mapped = getattr(address, "ipv4_mapped", None)
-    return bool((mapped or address).is_loopback)
 
 
 def describe(listener: socket.socket) -> str:

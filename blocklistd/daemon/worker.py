@@ -35,6 +35,8 @@ logger = logging.getLogger(__name__)
 
 POLL: Final = 0.5
 """Seconds between two looks at the pointer of the current snapshot."""
+VAIN_LOOKS: Final = 10
+"""So many looks in a row that broke down, and the worker ends to be started afresh."""
 WISH_PATIENCE: Final = 5.0
 OTHER_HANDLES: Final = 128
 """Handles a worker needs beside those of its connections: files, mappings, the control channel."""
@@ -72,7 +74,11 @@ def main(arguments: list[str]) -> None:
     from aiohttp import web  # noqa: F401
 
     mapping.join()
-    uvloop.run(Answering(settings, Inheritance.read(arguments), cell).run())
+    try:
+        uvloop.run(Answering(settings, Inheritance.read(arguments), cell).run())
+    except Exception:
+        logger.exception("a worker broke down")
+        sys.exit(1)
 
 
 class Answering:
@@ -95,7 +101,7 @@ class Answering:
         self._connections: Connections | None = None
 
     async def run(self) -> None:
-        """Open, answer, follow, drain."""
+        """Open, answer, follow, drain. Raises what ended the following: who cannot follow must not answer on."""
         from aiohttp import web
 
         from blocklistd.web.app import make_app
@@ -115,7 +121,9 @@ class Answering:
         self._note_generation()
         self._channel.send(ready=snapshot.id if snapshot else None)
         tasks = [asyncio.create_task(work) for work in (self._follow_snapshot(), self._follow_supervisor())]
-        await self._stop.wait()
+        stop = asyncio.create_task(self._stop.wait())
+        await asyncio.wait({stop, *tasks}, return_when=asyncio.FIRST_COMPLETED)
+        stop.cancel()
         tasks[0].cancel()
         for server in servers:
             server.close()
@@ -124,8 +132,11 @@ class Answering:
         await runner.cleanup()
         for task in tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        ends = await asyncio.gather(*tasks, return_exceptions=True)
         self._channel.close()
+        for end in ends:
+            if isinstance(end, Exception):
+                raise end
 
     async def _listen(self, connections: Connections, handle: int) -> asyncio.AbstractServer:
         loop, accept = asyncio.get_running_loop(), connections.accept
@@ -137,11 +148,24 @@ class Answering:
         return await loop.create_unix_server(accept, sock=listener, backlog=BACKLOG, **options)
 
     async def _follow_snapshot(self) -> None:
-        """Switch to each new snapshot; opening one verifies it, so that happens in a thread."""
+        """Switch to each new snapshot; opening one verifies it, so that happens in a thread.
+
+        A look that breaks down, for want of a thread or of memory, is made again; raises after ``VAIN_LOOKS``.
+        """
         problem = ""
+        vain = 0
         while True:
             await asyncio.sleep(POLL)
-            switched = await asyncio.to_thread(self._cell.poll)
+            try:
+                switched = await asyncio.to_thread(self._cell.poll)
+            except Exception as error:
+                vain += 1
+                if vain == 1:
+                    logger.exception("cannot look for a new snapshot: %s", error)  # noqa: TRY401 - the reason in one line
+                if vain >= VAIN_LOOKS:
+                    raise
+                continue
+            vain = 0
             snapshot = self._cell.snapshot
             if switched and snapshot is not None and self._channel is not None and self._connections is not None:
                 self._connections.renew()  # lets go of the old one though nobody asks
@@ -158,7 +182,7 @@ class Answering:
 
     async def _follow_supervisor(self) -> None:
         """Do what the supervisor says; its end is an order to stop."""
-        from blocklistd.web.notices import CatalogueNotice, RefreshReport
+        from blocklistd.web.notices import CatalogueNotice, RefreshNotice
 
         assert self._channel is not None
         notices = self._service.notices
@@ -166,7 +190,7 @@ class Answering:
             if "ping" in message:
                 self._channel.send(pong=message["ping"])
             if "report" in message:
-                notices.refresh = RefreshReport.from_document(message["report"])
+                notices.refresh = RefreshNotice.from_document(message["report"])
             if "refreshing" in message:
                 notices.refreshing = bool(message["refreshing"])
             if "catalogue" in message:

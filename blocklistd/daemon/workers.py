@@ -28,6 +28,8 @@ SILENCE: Final = 30.0
 STEADY: Final = 10.0
 """A worker that lived so long starts afresh with its restart delays."""
 LONGEST_DELAY: Final = 5.0
+GRACE: Final = 3.0
+"""Seconds a worker has to end after the time it was given to finish what is under way."""
 VAIN_STARTS: Final = 5
 """So many starts without any worker ever answering, and the daemon gives up."""
 
@@ -92,9 +94,10 @@ class Workers:
         return bool(running) and all(now - worker.heard_at <= SILENCE for worker in running)
 
     def stop(self, patience: float) -> None:
-        """Let each finish what is under way, for at most ``patience`` seconds."""
+        """Let each finish what is under way, for at most ``patience`` seconds; what hangs is killed soon after."""
         self._patience = patience
         self._stopping.set()
+        asyncio.get_running_loop().call_later(patience + GRACE, self._kill_late)
         for worker in self.all:
             if worker.channel is not None:
                 worker.channel.send(stop=True)
@@ -104,6 +107,12 @@ class Workers:
         for worker in self.all:
             if worker.started.process.poll() is None:
                 worker.started.process.kill()
+
+    def _kill_late(self) -> None:
+        for worker in self.all:
+            if worker.channel is not None:
+                logger.error("worker %d did not end when told to and is killed", worker.number)
+        self.kill()
 
     async def _keep(self, worker: Worker) -> None:
         while True:
@@ -140,7 +149,7 @@ class Workers:
     async def _reap(self, worker: Worker) -> int:
         process = worker.started.process
         try:
-            return await asyncio.to_thread(process.wait, self._patience + 3.0)
+            return await asyncio.to_thread(process.wait, self._patience + GRACE)
         except subprocess.TimeoutExpired:
             process.kill()
             return await asyncio.to_thread(process.wait)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any, Final, Literal
+from typing import Any, Literal
+
+from blocklistd.units import format_moment
 
 State = Literal["updated", "unchanged", "not due", "failed", "refused"]
-
-GOOD_STATES: Final = frozenset({"updated", "unchanged", "not due"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,14 +53,10 @@ class RefreshReport:
     def as_document(self) -> dict[str, Any]:
         """For JSON."""
         return {
-            "started": _iso(self.started),
-            "finished": _iso(self.finished),
+            "started": format_moment(self.started),
+            "finished": format_moment(self.finished),
             "snapshot": self.snapshot,
             "published": self.published,
             "error": self.error,
             "feeds": [result.as_document() for result in self.feeds],
         }
-
-
-def _iso(moment: float) -> str:
-    return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

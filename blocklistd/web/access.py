@@ -8,9 +8,9 @@ peer, without any header that a browser page or a proxy on this host would add f
 from __future__ import annotations
 
 import socket
-from ipaddress import ip_address
 from typing import TYPE_CHECKING, Final
 
+from blocklistd.web.loopback import is_loopback
 from blocklistd.web.problems import RequestRefused
 
 if TYPE_CHECKING:
@@ -29,13 +29,7 @@ def is_local(family: int, peer: object) -> bool:
     """Whether a connection comes from this very host: ``family`` of its socket, ``peer`` its address."""
     if family == socket.AF_UNIX:
         return True
-    host = str(peer[0]) if isinstance(peer, tuple) and peer else ""
-    try:
-        address = ip_address(host.partition("%")[0])
-    except ValueError:
-        return False
-    mapped = getattr(address, "ipv4_mapped", None)
-    return bool((mapped or address).is_loopback)
+    return is_loopback(str(peer[0]) if isinstance(peer, tuple) and peer else "")
 
 
 def is_direct(names: Iterable[str]) -> bool:

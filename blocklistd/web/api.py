@@ -13,10 +13,11 @@ from typing import Any, Final
 from aiohttp import web
 
 from blocklistd.metrics import LISTED, LOOKUPS, SLOT_OF
+from blocklistd.units import format_moment
 from blocklistd.version import VERSION
 from blocklistd.web.access import require_operator
 from blocklistd.web.bodies import JSON, MSGPACK, Answers, encode
-from blocklistd.web.feeds import FeedStatus, moment
+from blocklistd.web.feeds import FeedStatus
 from blocklistd.web.problems import RequestRefused, problem
 from blocklistd.web.scrape import exposition_of
 from blocklistd.web.service import SERVICE, Service
@@ -100,19 +101,21 @@ def _summary(service: Service) -> dict[str, Any]:
     return {
         "snapshot": snapshot.id if snapshot else None,
         "generation": snapshot.generation if snapshot else None,
-        "built_at": moment(snapshot.built_at) if snapshot else None,
+        "built_at": format_moment(snapshot.built_at) if snapshot else None,
         "age_seconds": round(time.time() - snapshot.built_at) if snapshot else None,
         "snapshot_problem": service.cell.problem or None,
         "refreshing": notices.refreshing,
         "refresh": {
-            "started": moment(refresh.started),
-            "finished": moment(refresh.finished),
+            "started": format_moment(refresh.started),
+            "finished": format_moment(refresh.finished),
             "published": refresh.published,
             "error": refresh.error or None,
         }
         if refresh
         else None,
-        "catalogue": {"read_at": moment(catalogue.read_at), "error": catalogue.problem or None} if catalogue else None,
+        "catalogue": {"read_at": format_moment(catalogue.read_at), "error": catalogue.problem or None}
+        if catalogue
+        else None,
     }
 
 
@@ -136,7 +139,7 @@ async def get_ready(request: web.Request) -> web.Response:
     body = {
         "ready": True,
         "snapshot": snapshot.id,
-        "built_at": moment(snapshot.built_at),
+        "built_at": format_moment(snapshot.built_at),
         "age_seconds": round(time.time() - snapshot.built_at),
         "feeds": len(snapshot.feeds),
     }

@@ -106,7 +106,7 @@ class Answers:
     def refuse(self, question: object, reason: str) -> bytes:
         """The answer to a question that is none."""
         if not isinstance(question, str | int | float | None):
-            question = str(question)
+            question = None  # a list or object is not repeated, however deep it is
         shown = question[:ECHOED] if isinstance(question, str) else question
         return encode({"ip": shown, "error": reason}, packed=self._packed)
 

@@ -12,22 +12,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 from aiohttp import web
 
-from blocklistd.metrics import LISTED, LOOKUPS, SLOT_OF
-from blocklistd.web.api import wants_msgpack
+from blocklistd.web.ahead import ReadAhead
+from blocklistd.web.api import ASKED, FOUND, wants_msgpack
 from blocklistd.web.bodies import JSON, MSGPACK, NDJSON, Answers, join
 from blocklistd.web.lines import LONGEST_LINE, LineSplitter
 from blocklistd.web.problems import RequestRefused
 from blocklistd.web.service import SERVICE
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
     from blocklistd.web.service import Service
 
 logger = logging.getLogger(__name__)
@@ -40,8 +37,6 @@ BATCH: Final = 500
 AHEAD: Final = 8 * 2**20
 PATIENCE: Final = 60.0
 """Seconds without a byte in either direction after which a caller is given up."""
-ASKED: Final = SLOT_OF[LOOKUPS, ("ip",)]
-FOUND: Final = SLOT_OF[LISTED, ("ip",)]
 
 
 async def post_ips(request: web.Request) -> web.StreamResponse:
@@ -103,7 +98,8 @@ async def _answer_lines(request: web.Request) -> web.StreamResponse:
     snapshot = service.snapshot
     response = web.StreamResponse(headers={"Content-Type": NDJSON})
     await response.prepare(request)
-    answers, splitter, ahead = Answers(snapshot), LineSplitter(), _ReadAhead(request.content)
+    answers, splitter = Answers(snapshot), LineSplitter()
+    ahead = ReadAhead(request.content, ahead=AHEAD, patience=PATIENCE)
     try:
         async for chunk in ahead:
             await _answer_some(response, answers, splitter.feed(chunk), service)
@@ -148,48 +144,3 @@ def _count(service: Service, answers: Answers) -> None:
     service.row.add_at(ASKED, answers.asked)
     service.row.add_at(FOUND, answers.listed)
     answers.asked = answers.listed = 0
-
-
-class _ReadAhead:
-    """The chunks of a body, read while answers are still being written, at most ``AHEAD`` bytes in advance."""
-
-    def __init__(self, content: Any) -> None:
-        self._content = content
-        self._chunks: deque[bytes] = deque()
-        self._held = 0
-        self._changed = asyncio.Event()
-        self._task = asyncio.get_running_loop().create_task(self._read())
-
-    async def _read(self) -> None:
-        while True:
-            while self._held > AHEAD:
-                self._changed.clear()
-                await self._changed.wait()
-            async with asyncio.timeout(PATIENCE):
-                chunk = await self._content.readany()
-            if not chunk:
-                return
-            self._chunks.append(chunk)
-            self._held += len(chunk)
-            self._changed.set()
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        """Chunk by chunk; raises what reading raised."""
-        while True:
-            while self._chunks:
-                chunk = self._chunks.popleft()
-                self._held -= len(chunk)
-                self._changed.set()
-                yield chunk
-            if self._task.done():
-                self._task.result()
-                return
-            self._changed.clear()
-            waiting = asyncio.ensure_future(self._changed.wait())
-            await asyncio.wait({self._task, waiting}, return_when=asyncio.FIRST_COMPLETED)
-            waiting.cancel()
-
-    async def close(self) -> None:
-        """Stop reading."""
-        self._task.cancel()
-        await asyncio.gather(self._task, return_exceptions=True)

@@ -8,9 +8,9 @@ disk). Pure and light: values and ``now`` in, values out.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from blocklistd.units import format_moment
 from blocklistd.web.notices import BAD_STATES
 
 if TYPE_CHECKING:
@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 class FeedStatus:
     """One feed as the operator sees it; times are unix seconds, 0 is never.
 
-    state: what the last attempt came to: never, updated, unchanged, failed or refused; reason: why, where it was bad.
+    state: what the last attempt came to: never, updated, unchanged, failed or refused; reason: why, where it was bad,
+    and which fallback stood in where it was good; entries: distinct ones; lines: those they were read from;
+    dated: the date the list itself bears.
     """
 
     id: str
@@ -41,14 +43,19 @@ class FeedStatus:
     state: str = "never"
     reason: str = ""
     entries: int = 0
-    unique: int = 0
+    lines: int = 0
     rejected: int = 0
+    special: int = 0
+    masked: int = 0
+    wide: int = 0
+    below_minimum: int = 0
     rejects: tuple[tuple[int, str, str], ...] = ()
     ranges: int = 0
     age: float | None = None
     attempted_at: float = 0.0
     succeeded_at: float = 0.0
     changed_at: float = 0.0
+    dated: float = 0.0
     failures: int = 0
     not_before: float = 0.0
     stale: bool = False
@@ -77,37 +84,41 @@ class FeedStatus:
             "reason": self.reason or None,
             "verdict": self.verdict,
             "entries": self.entries,
-            "unique": self.unique,
+            "lines": self.lines,
             "rejected": self.rejected,
+            "special": self.special,
+            "masked": self.masked,
+            "wide": self.wide,
+            "below_minimum": self.below_minimum,
             "rejects": [{"line": line, "text": text, "reason": reason} for line, text, reason in self.rejects],
             "ranges": self.ranges,
             "age_seconds": None if self.age is None else round(self.age),
-            "last_attempt": moment(self.attempted_at),
-            "last_success": moment(self.succeeded_at),
-            "last_change": moment(self.changed_at),
+            "last_attempt": format_moment(self.attempted_at),
+            "last_success": format_moment(self.succeeded_at),
+            "last_change": format_moment(self.changed_at),
+            "dated": format_moment(self.dated),
             "failures": self.failures,
-            "not_before": moment(self.not_before),
+            "not_before": format_moment(self.not_before),
             "stale": self.stale,
             "dropped": self.dropped,
             "in_snapshot": self.in_snapshot,
         }
 
 
-def moment(at: float) -> str | None:
-    """A unix time as RFC 3339 in UTC, None for never."""
-    return datetime.fromtimestamp(int(at), UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if at else None
-
-
 def feed_statuses(
     records: Iterable[FeedRecord], states: Mapping[str, FeedState], notices: Notices, now: float
 ) -> tuple[FeedStatus, ...]:
-    """All feeds: those of the snapshot in its order, then those that are switched on but not in it yet."""
+    """All feeds: those of the snapshot in its order, then those that are switched on but not in it yet.
+
+    Where no catalogue is known, every feed that was ever fetched counts as switched on.
+    """
     recorded = {record.id: record for record in records}
-    running = {feed.id: feed for feed in notices.catalogue.feeds} if notices.catalogue else {}
+    catalogue = notices.catalogue
+    running = {feed.id: feed for feed in catalogue.feeds} if catalogue else {}
     report = notices.refresh
     outcomes = {outcome.feed: outcome for outcome in report.feeds} if report else {}
     finished = report.finished if report else 0.0
-    ids = [*recorded, *(feed for feed in [*running, *states, *outcomes] if feed not in recorded)]
+    ids = [*recorded, *(running if catalogue else [*states, *outcomes])]
     return tuple(
         _status(
             feed_id,
@@ -149,23 +160,28 @@ def _status(
         title=described.title if described else "",
         kind=described.kind if described else "ip",
         category=described.category if described else None,
-        provider=record.provider if record else None,
-        weight=record.weight if record else None,
-        group=record.group if record else None,
-        terms=record.terms if record else None,
-        homepage=record.homepage if record else None,
+        provider=described.provider if described else None,
+        weight=described.weight if described else None,
+        group=described.group if described else None,
+        terms=described.terms if described else None,
+        homepage=described.homepage if described else None,
         in_snapshot=record is not None,
         state=last,
         reason=reason,
-        entries=record.entries if record else 0,
-        unique=record.unique if record else 0,
+        entries=record.unique if record else 0,
+        lines=record.entries if record else 0,
         rejected=record.rejected if record else 0,
+        special=record.special if record else 0,
+        masked=record.masked if record else 0,
+        wide=record.wide if record else 0,
+        below_minimum=record.below_minimum if record else 0,
         rejects=record.rejects if record else (),
         ranges=record.v4 + record.v6 if record else 0,
         age=age,
         attempted_at=state.attempted_at if state else 0.0,
         succeeded_at=succeeded,
         changed_at=max(state.changed_at if state else 0.0, record.changed_at if record else 0.0),
+        dated=record.dated if record else 0.0,
         failures=state.failures if state else 0,
         not_before=state.not_before if state else 0.0,
         stale=bool(record and age is not None and age > record.stale_after),

@@ -6,11 +6,15 @@ that a report from a child process can never break a worker. Light: standard lib
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import datetime
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from blocklistd.catalogue import Feed
 
 BAD_STATES: Final = frozenset({"failed", "refused"})
+NOT_ASKED: Final = "not due"
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +27,7 @@ class FeedOutcome:
 
 
 @dataclass(frozen=True, slots=True)
-class RefreshReport:
+class RefreshNotice:
     """How a refresh ended; times are unix seconds. ``error`` is empty when it succeeded as a whole."""
 
     started: float = 0.0
@@ -33,8 +37,14 @@ class RefreshReport:
     error: str = ""
     feeds: tuple[FeedOutcome, ...] = ()
 
+    @property
+    def failed_as_a_whole(self) -> bool:
+        """Whether something else than the feeds it asked is to blame; of those each has its own backoff."""
+        asked = [outcome.state for outcome in self.feeds if outcome.state != NOT_ASKED]
+        return bool(self.error) and not (asked and BAD_STATES.issuperset(asked))
+
     @classmethod
-    def from_document(cls, document: object) -> RefreshReport:
+    def from_document(cls, document: object) -> RefreshNotice:
         """Read what ``refresh --json`` prints."""
         if not isinstance(document, dict):
             return cls(error="the refresh gave no report")
@@ -52,17 +62,27 @@ class RefreshReport:
 
 @dataclass(frozen=True, slots=True)
 class CatalogueFeed:
-    """A feed that the running catalogue has switched on."""
+    """What a catalogue says of a feed, for as long as no snapshot holds it."""
 
     id: str
     title: str = ""
     kind: str = "ip"
     category: str | None = None
+    provider: str | None = None
+    weight: int | None = None
+    group: str | None = None
+    terms: str | None = None
+    homepage: str | None = None
+
+    @classmethod
+    def of(cls, feed: Feed) -> CatalogueFeed:
+        """From the catalogue's own value."""
+        return cls(**{described.name: getattr(feed, described.name) for described in fields(cls)})
 
 
 @dataclass(frozen=True, slots=True)
 class CatalogueNotice:
-    """How the catalogue was read the last time; ``feeds`` are those of the running one."""
+    """How the catalogue was read the last time; ``feeds`` are those that the running one has switched on."""
 
     read_at: float = 0.0
     problem: str = ""
@@ -79,7 +99,7 @@ class CatalogueNotice:
 class Notices:
     """The newest of each; None before the first."""
 
-    refresh: RefreshReport | None = None
+    refresh: RefreshNotice | None = None
     catalogue: CatalogueNotice | None = None
     refreshing: bool = field(default=False)
 

@@ -11,15 +11,14 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
 from blocklistd.version import VERSION
+from blocklistd.web.bodies import JSON, MSGPACK, NDJSON
+from blocklistd.web.bulk import MOST_ITEMS
+from blocklistd.web.problems import PROBLEM
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
 
     from aiohttp import web
-
-JSON: Final = "application/json"
-MSGPACK: Final = "application/msgpack"
-PROBLEM: Final = "application/problem+json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +65,8 @@ SCHEMAS: Final[dict[str, Any]] = {
     "BadItem": _object("ip error", ip={"description": "What was asked."}, error=_text("Why it is no address.")),
     "IpQuestions": {
         "oneOf": [
-            {"type": "array", "items": {"type": "string"}, "maxItems": 50_000},
-            _object("ips", ips={"type": "array", "items": {"type": "string"}, "maxItems": 50_000}),
+            {"type": "array", "items": {"type": "string"}, "maxItems": MOST_ITEMS},
+            _object("ips", ips={"type": "array", "items": {"type": "string"}, "maxItems": MOST_ITEMS}),
         ],
     },
     "IpAnswers": {"type": "array", "items": {"oneOf": [_reference("IpAnswer"), _reference("BadItem")]}},
@@ -84,11 +83,15 @@ SCHEMAS: Final[dict[str, Any]] = {
         terms=_text(nullable=True),
         homepage=_text(nullable=True),
         state={"enum": ["never", "updated", "unchanged", "failed", "refused"]},
-        reason=_text("Why the last attempt brought nothing.", nullable=True),
+        reason=_text("Why the last attempt was bad, or what went wrong although it was good.", nullable=True),
         verdict={"enum": ["accepted", "refused", "none"]},
         entries=_NUMBER,
-        unique=_NUMBER,
+        lines=_NUMBER,
         rejected=_NUMBER,
+        special=_NUMBER,
+        masked=_NUMBER,
+        wide=_NUMBER,
+        below_minimum=_NUMBER,
         rejects={
             "type": "array",
             "description": "The first lines that gave nothing.",
@@ -99,6 +102,7 @@ SCHEMAS: Final[dict[str, Any]] = {
         last_attempt=_TIME,
         last_success=_TIME,
         last_change=_TIME,
+        dated=_TIME,
         failures=_NUMBER,
         not_before=_TIME,
         stale=_FLAG,
@@ -180,7 +184,7 @@ def _content(route: Route) -> dict[str, Any]:
     if route.path.startswith("/v1/"):
         content = {JSON: schema, MSGPACK: schema}
         if route.name == "ip_bulk":
-            content["application/x-ndjson"] = {"schema": _text("One IpAnswer or BadItem a line.")}
+            content[NDJSON] = {"schema": _text("One IpAnswer or BadItem a line.")}
         return content
     return {JSON: schema}
 

@@ -51,6 +51,10 @@ def _feed_samples(feed: FeedStatus) -> Iterator[Sample]:
     yield Sample(metrics.FEED_SUCCESS, labels, feed.succeeded_at)
     if feed.age is not None:
         yield Sample(metrics.FEED_AGE, labels, feed.age)
+    if feed.changed_at:
+        yield Sample(metrics.FEED_CHANGED, labels, feed.changed_at)
+    if feed.dated:
+        yield Sample(metrics.FEED_DATED, labels, feed.dated)
     yield Sample(metrics.FEED_ENTRIES, labels, feed.entries)
     yield Sample(metrics.FEED_FAILURES, labels, feed.failures)
     for state in STATES:

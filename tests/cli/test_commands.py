@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from blocklistd.cli import COMMANDS
+from blocklistd.web.openapi import SCHEMAS
 from tests.support import make_snapshot
 
 if TYPE_CHECKING:
@@ -178,6 +179,32 @@ def test_feeds_shows_state_reason_and_age(tmp_path: Path) -> None:
     after = json.loads(run(*arguments).stdout)[0]
     assert (after["state"], after["entries"]) == ("refused", 1)
     assert "HTML" in after["reason"]
+
+
+def test_feeds_prints_what_http_says(tmp_path: Path) -> None:
+    """The objects are those of /v1/feeds, entries are distinct ones, and feeds that are off are shown on demand."""
+    config = catalogue(tmp_path, text="192.0.2.7\n192.0.2.7\n192.0.2.8\n")
+    off = (
+        "  - {id: other, title: Other, url: 'https://lists.example/o', format: lines, category: tor, enabled: false}\n"
+    )
+    config.write_text(config.read_text() + off)
+    arguments = ("--config", str(config), "--data", str(tmp_path / "data"))
+    run("refresh", *arguments)
+    (mine,) = json.loads(run("feeds", "--json", *arguments).stdout)
+    assert set(mine) == {*SCHEMAS["Feed"]["properties"], "enabled"}
+    assert (mine["id"], mine["entries"], mine["lines"], mine["state"]) == ("mine", 2, 3, "updated")
+    both = json.loads(run("feeds", "--json", "--all", *arguments).stdout)
+    assert [(feed["id"], feed["enabled"], feed["state"]) for feed in both] == [
+        ("mine", True, "updated"),
+        ("other", False, "never"),
+    ]
+    assert both[1]["title"] == "Other"
+    table = run("feeds", "--all", *arguments).stdout.splitlines()
+    assert [row.split()[:4] for row in table[1:]] == [
+        ["mine", "attacker", "updated", "2"],
+        ["other", "tor", "off", "0"],
+    ]
+    assert run("feeds", *arguments, "other").stdout.count("\n") == 2
 
 
 def test_feeds_names_a_feed_that_does_not_exist(tmp_path: Path) -> None:

@@ -24,11 +24,13 @@ from blocklistd.daemon.control import LONGEST_MESSAGE, Channel
 from blocklistd.daemon.logs import JsonFormatter, PlainFormatter
 from blocklistd.daemon.memory import anonymous_file, path_of
 from blocklistd.daemon.notify import Notifier
+from blocklistd.daemon.passes import read_line
 from blocklistd.daemon.refresher import FIRST_RETRY, LONGEST_RETRY, pause_after
 from blocklistd.daemon.schedule import JITTER_SECONDS, Timetable, first_moment, jitter
-from blocklistd.daemon.sockets import close_sockets, describe, inherited_sockets, is_loopback, open_sockets
+from blocklistd.daemon.sockets import close_sockets, describe, inherited_sockets, open_sockets
 from blocklistd.daemon.workers import describe_end
 from blocklistd.errors import ListenFailed, UsageError
+from blocklistd.web.loopback import is_loopback
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -124,6 +126,7 @@ async def test_a_job_that_comes_late_is_not_lost() -> None:
     ("host", "loopback"),
     [
         *(("127.0.0.1", True), ("127.1.2.3", True), ("::1", True), ("::ffff:127.0.0.1", True)),
+        *(("", False), ("localhost", False)),
         *(("0.0.0.0", False), ("::", False), ("192.0.2.1", False), ("2001:db8::1", False), ("fe80::1%lo", False)),
     ],
 )
@@ -224,6 +227,23 @@ def test_a_child_of_a_dead_parent_ends_at_once() -> None:
 def test_an_end_is_told_in_words(status: int, words: str) -> None:
     """An exit status is read by a person."""
     assert describe_end(status) == words
+
+
+@pytest.mark.parametrize(
+    ("line", "level", "message"),
+    [
+        ('{"level": "warning", "message": "alpha: failed", "feed": "alpha"}', logging.WARNING, "alpha: failed"),
+        ('{"level": "info", "message": "refreshing"}', logging.INFO, "refreshing"),
+        ('{"level": "loud", "message": "what?"}', logging.INFO, "what?"),
+        ('{"message": 1}', logging.ERROR, '{"message": 1}'),
+        ("{broken", logging.ERROR, "{broken"),
+        ("[" * 100_000, logging.ERROR, "[" * 100_000),
+        ("Traceback (most recent call last):", logging.ERROR, "Traceback (most recent call last):"),
+    ],
+)
+def test_a_line_of_the_child_keeps_its_level(line: str, level: int, message: str) -> None:
+    """What the refresh calls a warning is one in our log; what it did not mean to say is an error."""
+    assert read_line(line) == (level, message)
 
 
 # systemd and logs

@@ -310,6 +310,27 @@ def test_json_log_is_one_object_a_line(data: Path) -> None:
     assert not any("nonsense" in line["message"] for line in lines)
 
 
+def test_a_feed_that_fails_is_in_the_log_whatever_its_level_and_format(tmp_path: Path, data: Path) -> None:
+    """With --log-level warning the failure is there and nothing less; in JSON it has the shape of every other line."""
+    good = tmp_path / "good.txt"
+    good.write_text("192.0.2.1\n")
+    catalogue = write_catalogue(tmp_path, alpha=(tmp_path / "none.txt").as_uri(), beta=good.as_uri())
+    arguments = ("--config", str(catalogue), "--log-level", "warning", "--log-format")
+    with Daemon(data, *arguments, "json", listen=[f"unix:{tmp_path}/a.sock"]) as daemon:
+        daemon.wait_line("alpha: failed: ")
+        wait_for(lambda: ask(tmp_path / "a.sock", "/readyz").status == 200, "the other feed")
+        assert daemon.stop() == 0
+    lines = [json.loads(line) for line in daemon.lines]
+    assert all(set(line) == {"time", "level", "logger", "message"} for line in lines)
+    assert [line["level"] for line in lines if line["message"].startswith("alpha: ")] == ["warning"]
+    assert not [line for line in lines if line["level"] == "info"]
+    with Daemon(data, *arguments, "text", listen=[f"unix:{tmp_path}/b.sock"]) as daemon:
+        wait_for(lambda: ask(tmp_path / "b.sock", "/v1/refresh", method="POST").status == 202, "a daemon to ask")
+        daemon.wait_line(r"^\S+ \S+ warning: alpha: failed: ")
+        assert daemon.stop() == 0
+    assert not [line for line in daemon.lines if "refreshing" in line]
+
+
 def test_bytes_that_are_no_http_get_a_problem(data: Path) -> None:
     """Nonsense, unknown methods and overlong headers get 400, end their own connection, and are not logged."""
     make_snapshot(data, FEEDS)

@@ -8,6 +8,7 @@ import signal
 import socket
 import sys
 import threading
+import time
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -70,6 +71,51 @@ def test_a_killed_worker_is_healed(data: Path) -> None:
         assert metrics["blocklistd_worker_starts_total",] == 3
         assert daemon.ask("/v1/ip/192.0.2.1").json["listed"]
         assert daemon.stop() == 0
+
+
+def test_a_worker_that_hangs_does_not_hold_up_the_end(data: Path) -> None:
+    """Stopping waits for a stuck worker no longer than for a slow one: it is killed soon after the drain time."""
+    with Daemon(data, "--no-refresh", "--drain", "1s") as daemon:
+        assert daemon.ask("/healthz").status == 200
+        (worker,) = daemon.workers()
+        os.kill(worker, signal.SIGSTOP)
+        began = time.monotonic()
+        assert daemon.stop() == 0
+        assert time.monotonic() - began < 10
+        assert not alive(worker)
+        daemon.wait_line("worker 1 did not end when told to and is killed")
+
+
+def test_mistakes_of_a_catalogue_are_counted_over_http_and_named_in_the_log(tmp_path: Path, data: Path) -> None:
+    """What a refused feeds.yaml says may hold secrets: callers learn that and how much is wrong, the operator what."""
+    listed = tmp_path / "list.txt"
+    listed.write_text("203.0.113.0/24\n")
+    catalogue = write_catalogue(tmp_path, alpha=listed.as_uri())
+    with Daemon(data, "--config", str(catalogue)) as daemon:
+        daemon.wait_line("refreshed in .* 1 updated")
+        url = "gopher://operator:wordpass@lists.example/a?token=wordpass"
+        catalogue.write_text(f"feeds:\n  - {{id: alpha, every: soon, url: '{url}', format: lines, category: tor}}\n")
+        daemon.process.send_signal(signal.SIGHUP)
+        daemon.wait_line("catalogue was refused")
+        reply = wait_for(lambda: (r := daemon.ask("/v1/feeds")).json["catalogue"]["error"] and r, "the error")
+        assert reply.json["catalogue"]["error"] == "2 mistakes, see the log"
+        assert b"wordpass" not in reply.body
+        assert "every" in daemon.log
+        catalogue.unlink()
+        daemon.process.send_signal(signal.SIGHUP)
+        error = "it could not be read, see the log"
+        wait_for(lambda: daemon.ask("/v1/feeds").json["catalogue"]["error"] == error, "the other error")
+
+
+def test_feeds_that_fail_do_not_hold_up_the_next_refresh(tmp_path: Path) -> None:
+    """A refresh in which every feed failed is followed by the feeds' own backoff, not by that of a full disk."""
+    listed = tmp_path / "list.txt"
+    catalogue = write_catalogue(tmp_path, alpha=listed.as_uri())
+    catalogue.write_text(catalogue.read_text().replace("every: 1h", "every: 1s"))
+    with Daemon(tmp_path / "data", "--config", str(catalogue)) as daemon:
+        daemon.wait_line("refresh failed")
+        listed.write_text("192.0.2.1\n")
+        daemon.wait_line("refreshed in .* 1 updated")
 
 
 def test_workers_that_cannot_start_end_the_daemon(tmp_path: Path, data: Path) -> None:

@@ -27,6 +27,8 @@ FEEDS = {
     "beta": ["192.0.2.1", "198.51.100.7", "2001:db8::1"],
 }
 DOMAINS = {"mailers": ["bad.example.org", "*.evil.example"]}
+DATED = 1_700_000_000.0
+"""What the lists say of their own date: 2023-11-14T22:13:20Z."""
 
 
 def make_service(data: Path, rows: int = 2) -> Service:
@@ -38,7 +40,7 @@ def make_service(data: Path, rows: int = 2) -> Service:
 
 @pytest.fixture
 def service(tmp_path: Path) -> Service:
-    make_snapshot(tmp_path, FEEDS, domains=DOMAINS)
+    make_snapshot(tmp_path, FEEDS, domains=DOMAINS, dated=DATED)
     return make_service(tmp_path)
 
 
@@ -49,4 +51,4 @@ async def client(service: Service, aiohttp_client: AiohttpClient) -> Client:
 
 @pytest.fixture
 async def empty_client(tmp_path: Path, aiohttp_client: AiohttpClient) -> Client:
-    return await aiohttp_client(make_app(make_service(tmp_path)))
+    return await aiohttp_client(make_app(make_service(tmp_path / "empty")))

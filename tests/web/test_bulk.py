@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from blocklistd.web.bulk import MOST_BYTES, MOST_ITEMS
+from blocklistd.web.bulk import AHEAD, MOST_BYTES, MOST_ITEMS
 from blocklistd.web.lines import LineSplitter
 
 if TYPE_CHECKING:
@@ -78,6 +78,7 @@ async def test_an_empty_array_is_an_empty_answer(client: Client) -> None:
         (b'{"ip": []}', "application/json", 400, "array of addresses"),
         (b'{"ips": "192.0.2.1"}', "application/json", 400, "array of addresses"),
         (b"[" * 100_000, "application/json", 400, "not JSON"),
+        (b"[" * 2000 + b"]" * 2000, "application/json", 400, "not JSON"),
         (b"ip=192.0.2.1", "application/x-www-form-urlencoded", 415, "text/plain"),
         (b"\x91\xa0", "application/msgpack", 415, "application/json"),
         (json.dumps(["::"] * (MOST_ITEMS + 1)).encode(), "application/json", 413, "50,000"),
@@ -107,6 +108,34 @@ async def test_a_body_over_the_limit_is_refused_while_it_streams(client: Client)
     headers = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
     response = await client.post("/v1/ip", data=bomb, headers=headers)
     assert response.status == 413
+    bomb = gzip.compress(b" " * (16 * MOST_BYTES))
+    response = await client.post("/v1/ip", data=bomb, headers=headers)
+    assert (response.status, response.content_type) == (413, "application/problem+json")
+
+
+async def test_lines_that_inflate_beyond_what_is_read_ahead_are_answered(client: Client) -> None:
+    """A few kilobytes of gzip that become more than is held in advance are answered to the end, not for ever."""
+    blank = b" " * 999 + b"\n"
+    body = gzip.compress(blank * (2 * AHEAD // len(blank)) + b"192.0.2.1\n")
+    assert len(body) < 200_000
+    headers = {"Content-Type": "text/plain", "Content-Encoding": "gzip"}
+    async with asyncio.timeout(30):
+        response = await client.post("/v1/ip", data=body, headers=headers)
+        answers = (await response.text()).splitlines()
+    assert [json.loads(answer)["ip"] for answer in answers] == ["192.0.2.1"]
+
+
+@pytest.mark.parametrize("accept", ["application/json", "application/msgpack"])
+async def test_a_question_that_is_a_deep_array_is_answered_with_its_reason(client: Client, accept: str) -> None:
+    """However deep, a list or object in the place of an address is not repeated, and the others are answered."""
+    deep = "[" * 990 + "]" * 990
+    headers = {"Content-Type": "application/json", "Accept": accept}
+    response = await client.post("/v1/ip", data=f'[{deep}, {{"a": {deep}}}, "192.0.2.1"]', headers=headers)
+    assert response.status == 200
+    body = await response.read()
+    answers = json.loads(body) if accept == "application/json" else msgpack.unpackb(body)
+    assert [answer["ip"] for answer in answers] == [None, None, "192.0.2.1"]
+    assert all("text such as" in answer["error"] for answer in answers[:2])
 
 
 async def test_exactly_the_largest_array_is_answered(client: Client) -> None:

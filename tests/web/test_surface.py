@@ -6,6 +6,7 @@ import json
 import re
 import socket
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -18,9 +19,11 @@ from blocklistd.metrics import METRICS, REQUESTS, ROUTES, SLOTS, Counters
 from blocklistd.web.access import TELLTALE, is_direct, is_local
 from blocklistd.web.app import ROUTES as TABLE
 from blocklistd.web.app import make_app
-from blocklistd.web.notices import CatalogueNotice, FeedOutcome, RefreshReport
+from blocklistd.web.bulk import MOST_ITEMS
+from blocklistd.web.feeds import feed_statuses
+from blocklistd.web.notices import CatalogueNotice, FeedOutcome, Notices, RefreshNotice
 from blocklistd.web.service import RefreshReply
-from tests.web.conftest import make_service
+from tests.web.conftest import DATED, make_service
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -82,7 +85,7 @@ async def test_the_server_header_names_no_version(client: Client) -> None:
 async def test_live_is_not_ready(empty_client: Client, client: Client) -> None:
     """A process without a snapshot lives, but is not ready."""
     assert (await empty_client.get("/healthz")).status == 200
-    assert (await empty_client.get("/readyz")).status in {200, 503}
+    assert (await empty_client.get("/readyz")).status == 503
     ready = await (await client.get("/readyz")).json()
     assert ready["ready"] is True
     assert ready["feeds"] == 3
@@ -127,9 +130,9 @@ async def test_the_contract_describes_exactly_the_routes(client: Client) -> None
     used = {reference.removeprefix("#/components/schemas/") for reference in references(document)}
     assert used <= set(schemas)
     for schema in schemas.values():
-        assert set(schema.get("required", [])) <= set(schema.get("properties", {})) | set(
-            schema.get("required", []) * 0
-        )
+        assert set(schema.get("required", [])) <= set(schema.get("properties", {}))
+    array, wrapped = schemas["IpQuestions"]["oneOf"]
+    assert {array["maxItems"], wrapped["properties"]["ips"]["maxItems"]} == {MOST_ITEMS}
 
 
 async def test_answers_have_the_shape_of_the_contract(client: Client) -> None:
@@ -163,6 +166,7 @@ async def test_answers_have_the_shape_of_the_contract(client: Client) -> None:
         (socket.AF_INET6, ("fe80::1%eth0", 1, 0, 2), False),
         (socket.AF_INET, None, False),
         (socket.AF_INET, ("", 0), False),
+        (socket.AF_INET, ("localhost", 1), False),
     ],
 )
 def test_only_this_host_is_local(family: int, peer: object, *, local: bool) -> None:
@@ -230,15 +234,71 @@ async def test_feeds_joins_snapshot_fetch_state_and_catalogue(client: Client, se
         False,
         None,
     )
+    assert (alpha["dated"], feeds["late"]["dated"]) == ("2023-11-14T22:13:20Z", None)
     single = await client.get("/v1/feeds/late")
     assert (await single.json())["title"] == "Late"
+
+
+def test_entries_are_distinct_and_what_became_of_the_lines_is_told(service: Service) -> None:
+    """``entries`` are distinct ones, ``lines`` what they came from, and the other counts of the record are told too."""
+    record = replace(
+        service.snapshot.feeds[0], entries=9, unique=5, rejected=4, special=3, masked=2, wide=1, below_minimum=6
+    )
+    (status,) = feed_statuses([record], {}, Notices(), time.time())
+    body = status.as_body()
+    assert (body["entries"], body["lines"], body["rejected"]) == (5, 9, 4)
+    assert (body["special"], body["masked"], body["wide"], body["below_minimum"]) == (3, 2, 1, 6)
+    assert "unique" not in body
+
+
+def test_a_date_that_is_none_is_no_harm(service: Service) -> None:
+    """A list may bear any number as its date."""
+    for dated in (1e18, 1e300, -1e15):
+        (status,) = feed_statuses([replace(service.snapshot.feeds[0], dated=dated)], {}, Notices(), time.time())
+        assert status.as_body()["dated"] is None
+
+
+def test_a_feed_taken_out_of_the_catalogue_is_shown_no_more(service: Service) -> None:
+    """What is left of its fetches does not keep it in the answers, once a catalogue is known; else all are shown."""
+    now = time.time()
+    states = {name: FeedState(name, attempted_at=now, finished_at=now, outcome="failed") for name in ("gone", "late")}
+    records = service.snapshot.feeds
+    row = {"id": "late", "title": "Late", "kind": "ip", "category": "tor", "provider": "Example", "terms": "free"}
+    notices = Notices(
+        refresh=RefreshNotice(now - 1, now, feeds=(FeedOutcome("gone", "failed", "HTTP 404"),)),
+        catalogue=CatalogueNotice.from_document({"read_at": now, "problem": "", "feeds": [row]}),
+    )
+    statuses = feed_statuses(records, states, notices, now)
+    assert [status.id for status in statuses] == ["alpha", "beta", "mailers", "late"]
+    assert (statuses[3].state, statuses[3].provider, statuses[3].terms) == ("failed", "Example", "free")
+    notices.catalogue = None
+    assert "gone" in {status.id for status in feed_statuses(records, states, notices, now)}
+
+
+@pytest.mark.parametrize(
+    ("error", "states", "whole"),
+    [
+        ("", ["failed"], False),
+        ("no feed could be brought in", ["failed", "refused", "not due"], False),
+        ("the disk is full", [], True),
+        ("the disk is full", ["failed", "updated"], True),
+        ("the disk is full", ["not due"], True),
+    ],
+)
+def test_feeds_that_failed_by_themselves_are_no_failure_of_the_whole(
+    error: str, states: list[str], *, whole: bool
+) -> None:
+    """Where each feed that was asked failed, each has its own backoff; anything else is the refresh's own failure."""
+    rows = [{"feed": f"feed{number}", "state": state, "reason": ""} for number, state in enumerate(states)]
+    notice = RefreshNotice.from_document({"error": error, "feeds": rows})
+    assert notice.failed_as_a_whole is whole
 
 
 async def test_a_refresh_that_could_not_store_its_states_is_seen_in_feeds(client: Client, service: Service) -> None:
     """On a full disk the report over the control channel is the only news, and it is shown."""
     now = time.time()
     outcomes = (FeedOutcome("beta", "failed", "no space left on device"), FeedOutcome("alpha", "updated", ""))
-    service.notices.refresh = RefreshReport(
+    service.notices.refresh = RefreshNotice(
         now - 1, now, None, published=False, error="the disk is full", feeds=outcomes
     )
     body = await (await client.get("/v1/feeds")).json()
@@ -273,7 +333,7 @@ async def test_an_old_feed_is_stale_and_an_older_one_dropped(tmp_path: Path, aio
 )
 def test_no_report_of_a_child_can_break_a_worker(document: object) -> None:
     """Whatever JSON a refresh prints, reading it gives a report."""
-    assert isinstance(RefreshReport.from_document(document), RefreshReport)
+    assert isinstance(RefreshNotice.from_document(document), RefreshNotice)
 
 
 # metrics
@@ -309,7 +369,7 @@ async def test_metrics_count_requests_lookups_and_what_was_listed(client: Client
 async def test_every_metric_is_scraped_once_something_happened(client: Client, service: Service) -> None:
     """After a refresh and a reading of the catalogue no declared metric is missing, and none is undeclared."""
     now = time.time()
-    service.notices.refresh = RefreshReport(now - 5, now)
+    service.notices.refresh = RefreshNotice(now - 5, now)
     service.notices.catalogue = CatalogueNotice(now, "line 3: nonsense")
     values = await scrape(client)
     assert {name for name, _ in values} == {metric.name for metric in METRICS}
@@ -319,6 +379,8 @@ async def test_every_metric_is_scraped_once_something_happened(client: Client, s
     assert values["blocklistd_snapshot_generation", ()] == 1
     assert values["blocklistd_feed_entries", ("alpha",)] == 2
     assert values["blocklistd_feed_state", ("alpha", "never")] == 1
+    assert values["blocklistd_feed_dated_timestamp_seconds", ("alpha",)] == DATED
+    assert values["blocklistd_feed_changed_timestamp_seconds", ("alpha",)] == pytest.approx(now, abs=60)
 
 
 async def test_openmetrics_is_given_where_it_is_asked_for(client: Client) -> None:
