@@ -8,7 +8,7 @@
     ├── SnapshotCorrupt     a snapshot file is not what was written          use an older one
     ├── RefreshBusy         another refresh holds the lock: wait             exit 1
     ├── StorageFailed       the data folder cannot be read or written        exit 1
-    └── ListenFailed        an address cannot be listened on                 exit 1
+    └── StartFailed         an address or a process is not to be had         exit 1
 
 The failure of one feed is no exception: it is a value in the refresh report.
 """
@@ -74,5 +74,5 @@ class StorageFailed(BlocklistdError):
     """Reading or writing the data folder failed: full disk, read-only, no permission."""
 
 
-class ListenFailed(BlocklistdError):
-    """A socket could not be opened: the address is in use, not of this host, or not permitted."""
+class StartFailed(BlocklistdError):
+    """The daemon cannot start: an address is in use, not of this host or not permitted, or no process can be had."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from blocklistd.errors import BlocklistdError, ListenFailed, RefreshBusy, StorageFailed
+from blocklistd.errors import BlocklistdError, RefreshBusy, StartFailed, StorageFailed
 from blocklistd.settings import SETTINGS, Setting, default_of, read_settings
 from blocklistd.version import VERSION
 
@@ -129,7 +129,7 @@ def main(arguments: list[str] | None = None) -> None:
     except click.ClickException as error:
         error.show()
         sys.exit(2)
-    except (ListenFailed, RefreshBusy, StorageFailed) as error:
+    except (StartFailed, RefreshBusy, StorageFailed) as error:
         click.echo(f"blocklistd: {error}", err=True)
         sys.exit(1)
     except BlocklistdError as error:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from blocklistd.daemon.memory import anonymous_file
 from blocklistd.daemon.sockets import close_sockets, open_sockets, remove_socket_files, socket_files
+from blocklistd.errors import StartFailed
 from blocklistd.metrics import ROW_BYTES
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ class Ground:
 
 
 def launch(settings: Settings) -> int:
-    """Run the daemon until it is told to stop; the exit status. Raises UsageError, ListenFailed."""
+    """Run the daemon until it is told to stop; the exit status. Raises UsageError, StartFailed."""
     ours = os.environ.get("LISTEN_PID") != str(os.getpid())
     sockets = open_sockets(settings.listen, allow_anonymous=settings.allow_anonymous, environment=os.environ)
     files = socket_files(sockets) if ours else {}
@@ -71,7 +72,10 @@ def launch(settings: Settings) -> int:
     environment = {name: value for name, value in os.environ.items() if name not in hidden}
     ground = Ground(sockets, counters, environment | settings.as_environment(), rows)
     try:
-        first = [ground.start_worker(number) for number in range(1, rows)]
+        try:
+            first = [ground.start_worker(number) for number in range(1, rows)]
+        except OSError as error:
+            raise StartFailed(f"cannot start a worker process: {error.strerror or error}") from error
         from blocklistd.daemon.supervisor import supervise
 
         return supervise(settings, ground, first)

@@ -114,7 +114,7 @@ class Refresher:
         self._workers.tell(report=document)
         self._failures = self._failures + 1 if report.failed_as_a_whole else 0
         if report.error:
-            logger.error("refresh failed, the snapshot in use stays: %s", report.error)
+            logger.error("refresh failed, what is in use stays in use: %s", report.error)
         else:
             logger.info("%s", _summary(report))
         await self._plan(pause=pause_after(self._failures))

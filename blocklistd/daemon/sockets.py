@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from blocklistd.errors import ListenFailed, UsageError
+from blocklistd.errors import StartFailed, UsageError
 from blocklistd.settings import parse_listen
 from blocklistd.web.loopback import is_loopback
 
@@ -32,7 +32,7 @@ def open_sockets(
 ) -> list[socket.socket]:
     """Listening sockets: systemd's if it hands any over, else one or more for each address.
 
-    Raises UsageError where an address may not be served, ListenFailed where one cannot. The LISTEN_ variables are
+    Raises UsageError where an address may not be served, StartFailed where one cannot. The LISTEN_ variables are
     taken out of ``environment``: they are meant for this process only.
     """
     sockets = inherited_sockets(environment)
@@ -62,7 +62,7 @@ def inherited_sockets(environment: MutableMapping[str, str]) -> list[socket.sock
         try:
             listener = socket.socket(fileno=handle)
         except OSError as error:
-            raise ListenFailed(f"handle {handle} from systemd is no socket: {error.strerror}") from None
+            raise StartFailed(f"handle {handle} from systemd is no socket: {error.strerror}") from None
         listener.setblocking(False)
         listener.set_inheritable(False)
         sockets.append(listener)
@@ -117,7 +117,7 @@ def _open(address: str, *, allow_anonymous: bool) -> list[socket.socket]:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except (OSError, UnicodeError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise ListenFailed(f"cannot listen on {address}: {host} is no address of this host ({reason})") from None
+        raise StartFailed(f"cannot listen on {address}: {host} is no address of this host ({reason})") from None
     names = list(dict.fromkeys((family, (str(name[0]), *name[1:])) for family, _, _, _, name in found))
     for _, name in names:
         require_allowed(name[0], address, allow_anonymous=allow_anonymous)
@@ -130,12 +130,12 @@ def _open(address: str, *, allow_anonymous: bool) -> list[socket.socket]:
                 # a name may stand for ::1 on a host without IPv6; one working address of it is enough
                 if error.errno in {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT} and len(names) > 1:
                     continue
-                raise ListenFailed(_sentence(address, error)) from None
+                raise StartFailed(_sentence(address, error)) from None
     except BaseException:
         close_sockets(sockets)
         raise
     if not sockets:
-        raise ListenFailed(f"cannot listen on {address}: it is no address of this host")
+        raise StartFailed(f"cannot listen on {address}: it is no address of this host")
     return sockets
 
 
@@ -167,7 +167,7 @@ def _open_unix(path: Path) -> socket.socket:
         listener.setblocking(False)
     except OSError as error:
         listener.close()
-        raise ListenFailed(_sentence(f"unix:{path}", error)) from None
+        raise StartFailed(_sentence(f"unix:{path}", error)) from None
     except BaseException:
         listener.close()
         raise
@@ -181,9 +181,9 @@ def _remove_stale(path: Path) -> None:
     except FileNotFoundError:
         return
     if not stat.S_ISSOCK(mode):
-        raise ListenFailed(f"cannot listen on unix:{path}: a file that is no socket lies there")
+        raise StartFailed(f"cannot listen on unix:{path}: a file that is no socket lies there")
     if _answers(path):
-        raise ListenFailed(_sentence(f"unix:{path}", OSError(errno.EADDRINUSE, "Address already in use")))
+        raise StartFailed(_sentence(f"unix:{path}", OSError(errno.EADDRINUSE, "Address already in use")))
     path.unlink()
 
 

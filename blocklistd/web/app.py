@@ -85,6 +85,9 @@ async def guard(
     service.under_way += 1
     try:
         response = await handler(request)
+    except ConnectionError:  # the caller is gone: nobody's fault here, and nobody to tell
+        logger.debug("%s %s: the caller is gone", request.method, request.match_info.route.name)
+        return web.Response(status=499, reason="Client Closed Request")
     except Exception as error:  # the one place where nothing may get past
         response = problem_of(error)
         if response.status == 500:

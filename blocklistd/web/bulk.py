@@ -97,10 +97,10 @@ async def _answer_lines(request: web.Request) -> web.StreamResponse:
     service = request.app[SERVICE]
     snapshot = service.snapshot
     response = web.StreamResponse(headers={"Content-Type": NDJSON})
-    await response.prepare(request)
     answers, splitter = Answers(snapshot), LineSplitter()
     ahead = ReadAhead(request.content, ahead=AHEAD, patience=PATIENCE)
     try:
+        await response.prepare(request)
         async for chunk in ahead:
             await _answer_some(response, answers, splitter.feed(chunk), service)
         await _answer_some(response, answers, splitter.finish(), service)

@@ -29,7 +29,7 @@ from blocklistd.daemon.refresher import FIRST_RETRY, LONGEST_RETRY, pause_after
 from blocklistd.daemon.schedule import JITTER_SECONDS, Timetable, first_moment, jitter
 from blocklistd.daemon.sockets import close_sockets, describe, inherited_sockets, open_sockets
 from blocklistd.daemon.workers import describe_end
-from blocklistd.errors import ListenFailed, UsageError
+from blocklistd.errors import StartFailed, UsageError
 from blocklistd.web.loopback import is_loopback
 
 if TYPE_CHECKING:
@@ -141,7 +141,7 @@ def test_every_address_is_opened_or_none() -> None:
     try:
         assert all(describe(listener).startswith(("http://127.0.0.1:", "http://[::1]:")) for listener in sockets)
         taken = sockets[0].getsockname()[1]
-        with pytest.raises(ListenFailed, match="address already in use"):
+        with pytest.raises(StartFailed, match="address already in use"):
             open_sockets(["127.0.0.1:0", f"127.0.0.1:{taken}"], allow_anonymous=False, environment={})
     finally:
         close_sockets(sockets)
@@ -152,9 +152,9 @@ def test_every_address_is_opened_or_none() -> None:
     [
         ("0.0.0.0:0", UsageError, "--allow-anonymous"),
         ("[::]:0", UsageError, "--allow-anonymous"),
-        ("no-such-host.invalid:80", ListenFailed, "no address of this host"),
-        ("unix:/no/such/folder/http.sock", ListenFailed, "no such file"),
-        (f"unix:/tmp/{'x' * 200}", ListenFailed, "too long"),
+        ("no-such-host.invalid:80", StartFailed, "no address of this host"),
+        ("unix:/no/such/folder/http.sock", StartFailed, "no such file"),
+        (f"unix:/tmp/{'x' * 200}", StartFailed, "too long"),
     ],
 )
 def test_what_cannot_be_listened_on_is_said_plainly(address: str, error: type[Exception], words: str) -> None:

@@ -196,7 +196,7 @@ def test_a_full_disk_leaves_the_old_snapshot_serving_and_is_seen_everywhere(tmp_
     )
     limited = [sys.executable, "-c", script]
     with Daemon(data, "--config", str(catalogue), wrapper=limited) as daemon:
-        daemon.wait_line("refresh failed, the snapshot in use stays: ")
+        daemon.wait_line("refresh failed, what is in use stays in use: ")
         assert daemon.ask("/v1/ip/192.0.2.1").json["feeds"] == ["alpha", "beta"]
         metrics = wait_for(lambda: (m := daemon.metrics()).get(("blocklistd_refresh_ok",)) == 0 and m, "the metric")
         assert metrics["blocklistd_refreshes_total", "failed"] == 1
@@ -223,7 +223,7 @@ def test_a_lock_held_by_another_refresh_is_no_harm(tmp_path: Path, data: Path) -
     listed.write_text("192.0.2.1\n")
     catalogue = write_catalogue(tmp_path, alpha=listed.as_uri())
     with refresh_lock(data), Daemon(data, "--config", str(catalogue)) as daemon:
-        daemon.wait_line(r"refresh failed, the snapshot in use stays: another refresh of .* is at work")
+        daemon.wait_line(r"refresh failed, what is in use stays in use: another refresh of .* is at work")
         assert "Traceback" not in daemon.log
         assert daemon.ask("/v1/ip/192.0.2.1").json["listed"]
         assert daemon.stop() == 0

@@ -209,3 +209,17 @@ def test_lines_do_not_depend_on_how_the_bytes_arrive(parts: list[bytes], longest
     if not whole[-1]:
         whole.pop()
     assert lines == [line[: longest + 1] for line in whole]
+
+
+async def test_a_caller_that_leaves_is_no_failure_of_ours(client: Client) -> None:
+    """Connections closed in the middle of a streamed body leave no 5xx behind."""
+    assert client.port is not None
+    for _ in range(20):
+        _, writer = await asyncio.open_connection("127.0.0.1", client.port)
+        head = b"POST /v1/ip HTTP/1.1\r\nHost: a\r\nContent-Type: text/plain\r\nContent-Length: 100\r\n\r\n192.0.2.1\n"
+        writer.write(head)
+        await writer.drain()
+        writer.close()
+        await writer.wait_closed()
+    metrics = await (await client.get("/metrics")).text()
+    assert 'blocklistd_requests_total{route="ip_bulk",status="5xx"} 0.0' in metrics
