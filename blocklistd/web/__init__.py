@@ -19,6 +19,6 @@
 - ``openapi``   the contract, made from the route table
 - ``service``   what the handlers share
 
-``connections``, ``feeds``, ``hot``, ``lines``, ``loopback``, ``notices`` and ``protocol`` are light (no aiohttp) and may
-be used without the server.
+``connections``, ``feeds``, ``hot``, ``lines``, ``loopback``, ``notices`` and ``protocol`` are light (no aiohttp) and
+may be used without the server.
 """
