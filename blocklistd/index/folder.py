@@ -64,6 +64,6 @@ def manifests(data: Path) -> dict[str, dict[str, Any]]:
 def candidates(data: Path) -> Iterator[str]:
     """Ids to try in turn: the published one, then the others, the newest first. Raises StorageFailed."""
     current = published(data)
-    if current is not None:
+    if current is not None and (data / SNAPSHOTS / current).exists():
         yield current
     yield from (snapshot_id for snapshot_id in manifests(data) if snapshot_id != current)

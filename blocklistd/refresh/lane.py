@@ -91,21 +91,21 @@ def frame(message: bytes) -> bytes:
 
 def main(deadline: float, memory: int = MEMORY_LIMIT) -> None:
     """The life of a lane: task after task until the other end closes."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     with suppress(ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what a library prints must not get among the answers
-    answers.write(frame(READY))
-    answers.flush()
-    while (task := _receive(sys.stdin.buffer)) is not None:
-        signal.alarm(int(deadline) + GRACE)
-        try:
-            answers.write(frame(work(task).encode()))
-            answers.flush()
-        except BrokenPipeError:
-            return
-        signal.alarm(0)
+    with suppress(BrokenPipeError):  # nobody wants the answer any more
+        _send(answers, READY)
+        while (task := _receive(sys.stdin.buffer)) is not None:
+            signal.alarm(int(deadline) + GRACE)
+            _send(answers, work(task).encode())
+            signal.alarm(0)
+
+
+def _send(stream: IO[bytes], message: bytes) -> None:
+    stream.write(frame(message))
+    stream.flush()
 
 
 def _receive(stream: IO[bytes]) -> ParseTask | None:

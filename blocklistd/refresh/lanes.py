@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 
 MOST_LANES: Final = 8
 """More processors than this would wait for the network anyway."""
+START: Final = (
+    "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN); "  # Ctrl-C is the parent's to deal with
+    "from blocklistd.refresh.lane import main; main({deadline!r}, {memory})"
+)
 START_PATIENCE: Final = 30.0
 """Seconds a new process may take to import what it needs."""
 
@@ -55,7 +59,7 @@ class Lane:
         self._process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-c",
-            f"from blocklistd.refresh.lane import main; main({self._deadline!r}, {self._memory})",
+            START.format(deadline=self._deadline, memory=self._memory),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
         )
