@@ -32,7 +32,7 @@ KILLS = int(os.environ.get("BLOCKLISTD_KILLS", "40")) // FOLDERS
 """In each of them; BLOCKLISTD_KILLS=100 is what .ci/run asks for."""
 KILLS_A_CALM = min(25, KILLS)
 """After so many a refresh is let through."""
-MOMENTS = (("refreshing", 0.5), ("updated", 0.02), ("refreshing", 0.3), ("compiling", 0.05))
+MOMENTS = (("refreshing", 0.5), ("updated", 0.02), ("refreshing", 0.3), ("compiling", 0.05), ("compiling", 0.25))
 """A kill waits until the refresh has said this, and then at most so many seconds: while processes start and lists are
 fetched and parsed, while feed after feed is kept, while the index is made and published."""
 
@@ -177,4 +177,5 @@ def test_a_killed_refresh_leaves_the_old_snapshot_or_the_new_one(tmp_path: Path)
         ends = list(pool.map(mistreat, folders))
     assert [each["killed"] for each in ends] == [KILLS] * FOLDERS
     assert sum(each["old"] for each in ends) >= 10
-    assert sum(each["new"] for each in ends) >= 2, "no kill came after publishing: the moments are badly chosen"
+    enough = max(1, FOLDERS * KILLS // 50)
+    assert sum(each["new"] for each in ends) >= enough, "no kill came after publishing: the moments are badly chosen"
