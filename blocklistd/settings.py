@@ -97,9 +97,17 @@ def _read_listen(text: str) -> tuple[str, ...]:
     return addresses
 
 
+def _read_path(text: str) -> Path:
+    if not text.strip() or "\0" in text:
+        raise ValueError("write a path")
+    return Path(text)
+
+
 def _read_mirror(text: str) -> str:
     if text and not text.startswith(("http://", "https://", "file:///")):
         raise ValueError("write a URL that starts with http://, https:// or file:///")
+    if text and text.split("://", 1)[1].strip("/") == "":
+        raise ValueError("the URL names no place to fetch from")
     return text.rstrip("/")
 
 
@@ -125,8 +133,8 @@ def _default_data() -> str:
 
 
 SETTINGS: Final[tuple[Setting, ...]] = (
-    Setting("config", "", "The catalogue of feeds.", Path, metavar="FILE"),
-    Setting("data", "", "Folder for everything the daemon keeps.", Path, metavar="DIR"),
+    Setting("config", "", "The catalogue of feeds.", _read_path, metavar="FILE"),
+    Setting("data", "", "Folder for everything the daemon keeps.", _read_path, metavar="DIR"),
     Setting(
         "listen",
         "127.0.0.1:8080",
@@ -257,9 +265,10 @@ def default_of(setting: Setting) -> str:
 def read_settings(given: Mapping[str, str], environment: Mapping[str, str]) -> Settings:
     """Put the settings together: what was given on the command line, else the environment, else the default.
 
-    Raises UsageError that names the flag or variable at fault.
+    Raises UsageError that names every flag and variable at fault.
     """
     values: dict[str, Any] = {}
+    mistakes: list[str] = []
     for setting in SETTINGS:
         if setting.name in given:
             text, source = given[setting.name], setting.flag
@@ -270,5 +279,7 @@ def read_settings(given: Mapping[str, str], environment: Mapping[str, str]) -> S
         try:
             values[setting.name] = setting.read(text)
         except ValueError as error:
-            raise UsageError(f"{source}: {error}") from None
+            mistakes.append(f"{source}: {error}")
+    if mistakes:
+        raise UsageError("\n".join(mistakes))
     return Settings(**values)

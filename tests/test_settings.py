@@ -126,3 +126,11 @@ def test_settings_are_frozen() -> None:
     assert isinstance(settings, Settings)
     with pytest.raises(AttributeError):
         settings.workers = 9  # type: ignore[misc]
+
+
+def test_every_wrong_setting_is_named_at_once() -> None:
+    """Flags and variables alike, so that one look is enough to mend them all."""
+    with pytest.raises(UsageError) as caught:
+        read_settings({"log_level": "loud", "data": "", "mirror": "http://"}, {"BLOCKLISTD_USE": "profit"})
+    text = str(caught.value)
+    assert all(name in text for name in ("--log-level", "--data", "--mirror", "BLOCKLISTD_USE"))
