@@ -43,7 +43,10 @@ def main(names: tuple[str, ...]) -> None:
     begun = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="bench-") as place:
         Path(place).chmod(0o755)  # a worker of nginx may run as somebody else
-        rows = list(_rows(parts, Path(place)))
+        rows = []
+        for row in _rows(parts, Path(place)):
+            print(f"{time.monotonic() - begun:4.0f} s  {row.part}: {row.name}", file=sys.stderr)
+            rows.append(row)
     print(table(rows))
     machine = {
         "processor": _processor(),

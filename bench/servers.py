@@ -99,8 +99,14 @@ def daemon(data: Path, **settings: str) -> Iterator[Server]:
 
 def worker_of(server: Server) -> int:
     """The pid of the only worker of the daemon or of nginx."""
-    children = Path(f"/proc/{server.pid}/task/{server.pid}/children").read_text(encoding="ascii").split()
-    return next(int(pid) for pid in children if b"worker" in Path(f"/proc/{pid}/cmdline").read_bytes())
+    limit = time.monotonic() + PATIENCE
+    while time.monotonic() < limit:  # a port may be open before the worker is there
+        children = Path(f"/proc/{server.pid}/task/{server.pid}/children").read_text(encoding="ascii").split()
+        for pid in children:
+            if b"worker" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                return int(pid)
+        time.sleep(0.02)
+    raise RuntimeError(f"process {server.pid} has no worker after {PATIENCE:g} s")
 
 
 def processor_seconds(pid: int) -> float:
