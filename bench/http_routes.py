@@ -70,6 +70,7 @@ async def _connection(port: int, asked: Sequence[str], limit: float, latencies: 
                 return
             writer.write(f"GET /v1/ip/{ip} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
             head = (await reader.readuntil(b"\r\n\r\n")).lower()
+            assert head.startswith(b"http/1.1 200 "), head
             at = head.index(b"content-length: ") + 16
             await reader.readexactly(int(head[at : head.index(b"\r", at)]))
             latencies.append(time.perf_counter() - begun)
