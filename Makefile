@@ -2,7 +2,7 @@
 # make test    all tests
 # make check   ruff, mypy, import-linter
 # make fuzz    the compiled kernel against its pure twins, under sanitizers, for a minute
-# make bench   figures beside pytricia, py-radix and maxminddb
+# make bench   figures beside nginx, Redis, iprange, pytricia, py-radix and maxminddb, those that are installed
 # make interop the union of lists compared with Debian's iprange (needs it installed)
 
 PYTHON ?= python3

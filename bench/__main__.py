@@ -1,7 +1,8 @@
 """Measure everything, print a table, write ``bench/results.json``.
 
-    python -m bench            all parts
-    python -m bench parse      some of: parse, compile (with lookups), http, refresh
+    python -m bench                all parts
+    python -m bench http memory    some of them: see PARTS
+    python -m bench peers          those with programs and libraries of others beside ours: library, http, union
 
 Times are medians; contenders of one group take turns in every round. Trust ratios more than times.
 """
@@ -16,33 +17,42 @@ import tempfile
 import time
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from bench import http_routes, lookups, parsing, refresh
-from bench.data import make_lists
+from bench import http_peers, http_routes, library, lookups, memory, parsing, refresh, union
+from bench.data import LARGE4, LARGE6, Lists, make_lists
 from bench.measure import Row, table
+from blocklistd import kernel
+from tests.support import make_snapshot
 
-PARTS = ("parse", "compile", "http", "refresh")
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+PARTS = ("parse", "compile", "library", "http", "bulk", "memory", "union", "refresh")
+GROUPS = {"peers": ("library", "http", "union")}
+LARGE = frozenset({"library", "http", "memory"})
+"""Parts that want a million segments."""
 RESULTS = Path(__file__).with_name("results.json")
 
 
-def main(parts: tuple[str, ...]) -> None:
+def main(names: tuple[str, ...]) -> None:
     """Measure these parts."""
-    if unknown := set(parts) - set(PARTS):
-        sys.exit(f"no such part: {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
-    rows: list[Row] = []
+    parts = {part for name in names for part in GROUPS.get(name, (name,))}
+    if unknown := parts - set(PARTS):
+        sys.exit(f"no such part: {', '.join(sorted(unknown))}; there are {', '.join((*PARTS, *GROUPS))}")
+    begun = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="bench-") as place:
-        folder = Path(place)
-        lists = make_lists()
-        if "parse" in parts:
-            rows += parsing.rows(lists)
-        if "compile" in parts or "http" in parts:
-            rows += lookups.rows(lists, folder / "made-up")
-        if "http" in parts:
-            rows += http_routes.rows(lists, folder / "made-up")
-        if "refresh" in parts:
-            rows += refresh.rows(folder)
+        Path(place).chmod(0o755)  # a worker of nginx may run as somebody else
+        rows = []
+        for row in _rows(parts, Path(place)):
+            print(f"{time.monotonic() - begun:4.0f} s  {row.part}: {row.name}", file=sys.stderr)
+            rows.append(row)
     print(table(rows))
     machine = {
+        "processor": _processor(),
+        "kernels": list(kernel.CHOICES),
+        "parts": [part for part in PARTS if part in parts],
+        "seconds": round(time.monotonic() - begun),
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
         "processors": len(os.sched_getaffinity(0)),
@@ -51,7 +61,40 @@ def main(parts: tuple[str, ...]) -> None:
     }
     document = {"machine": machine, "rows": [asdict(row) for row in rows]}
     RESULTS.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    print(f"\n{machine['processors']} processors, load {machine['load']:.1f}; written to {RESULTS}")
+    print(f"\n{machine['processors']} processors, load {machine['load']:.1f}, {machine['seconds']} s")
+    print(f"written to {RESULTS}")
+
+
+def _rows(parts: set[str], folder: Path) -> Iterator[Row]:
+    lists, small, large = make_lists(), folder / "small", folder / "large"
+    if "parse" in parts:
+        yield from parsing.rows(lists)
+    if "compile" in parts:
+        yield from lookups.rows(lists, small)
+    if parts & LARGE:
+        yield from _large(parts, make_lists(5, LARGE4, LARGE6), large)
+    if "bulk" in parts:
+        if "compile" not in parts:
+            make_snapshot(small, lists.feeds)
+        yield from http_routes.rows(lists, small)
+    if "union" in parts:
+        yield from union.rows(lists, folder)
+    if "refresh" in parts:
+        yield from refresh.rows(folder)
+
+
+def _large(parts: set[str], lists: Lists, data: Path) -> Iterator[Row]:
+    make_snapshot(data, lists.feeds)
+    for name, part in (("library", library), ("http", http_peers), ("memory", memory)):
+        if name in parts:
+            yield from part.rows(lists, data)
+
+
+def _processor() -> str:
+    for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.processor()
 
 
 if __name__ == "__main__":

@@ -10,6 +10,8 @@ FEEDS = 40
 IPV4_ENTRIES = 200_000
 IPV6_ENTRIES = 20_000
 QUESTIONS = 50_000
+LARGE4, LARGE6 = 600_000, 60_000
+"""Entries that make more than a million IPv4 segments."""
 
 LENGTHS4 = {32: 80, 31: 1, 30: 1, 29: 1, 28: 1, 24: 8, 23: 2, 22: 3, 20: 2, 16: 1}
 LENGTHS6 = {128: 30, 64: 40, 48: 20, 32: 10}
@@ -35,11 +37,11 @@ def text_of(family: int, network: Network) -> str:
     return str(address) if length == address.max_prefixlen else f"{address}/{length}"
 
 
-def make_lists(seed: int = 1) -> Lists:
+def make_lists(seed: int = 1, four_entries: int = IPV4_ENTRIES, six_entries: int = IPV6_ENTRIES) -> Lists:
     """Feeds that share many entries, as real ones do."""
     chance = random.Random(seed)
-    four = _networks(chance, LENGTHS4, IPV4_ENTRIES, 32, 0x01000000, 0xDF000000)
-    six = _networks(chance, LENGTHS6, IPV6_ENTRIES, 128, 0x2001 << 112, 0x2C00 << 112)
+    four = _networks(chance, LENGTHS4, four_entries, 32, 0x01000000, 0xDF000000)
+    six = _networks(chance, LENGTHS6, six_entries, 128, 0x2001 << 112, 0x2C00 << 112)
     feeds: dict[str, list[str]] = {f"feed_{number:02}": [] for number in range(FEEDS)}
     names = list(feeds)
     for family, networks in ((4, four), (6, six)):

@@ -56,8 +56,8 @@ def rows(lists: Lists, data: Path) -> Iterator[Row]:
             asked = questions(lists, family)
             peers, missing = _peers(lists, family, data)
             name = f"lookup v{family}"
-            ours: dict[str, Callable[[], int]] = {"blocklistd lookup, text": _each(snapshot.lookup, asked)}
-            yield from compared(name, in_turns(ours | {key: _each(ask, asked) for key, ask in peers.items()}))
+            ours: dict[str, Callable[[], int]] = {"blocklistd lookup, text": each(snapshot.lookup, asked)}
+            yield from compared(name, in_turns(ours | {key: each(ask, asked) for key, ask in peers.items()}))
             yield from (Row(name, peer, 0, "", note="not installed: not measured") for peer in missing)
             yield from compared(f"many v{family}", in_turns(_bulk(snapshot, asked, family)))
 
@@ -79,7 +79,9 @@ def _many_intervals() -> list[Intervals]:
     return feeds
 
 
-def _each(ask: Callable[[str], object], asked: list[str]) -> Callable[[], int]:
+def each(ask: Callable[[str], object], asked: list[str]) -> Callable[[], int]:
+    """Work for ``in_turns``: ask every question singly."""
+
     def work() -> int:
         for question in asked:
             ask(question)
@@ -119,6 +121,11 @@ Named = list[tuple[str, tuple[int, int], str]]
 
 
 def _pytricia(family: int, named: Named, _folder: Path) -> Callable[[str], object]:
+    return load_pytricia(family, named)
+
+
+def load_pytricia(family: int, named: Named) -> Callable[[str], object]:
+    """The ``get`` of a tree with these networks. Raises ImportError where pytricia is not installed."""
     import pytricia
 
     tree = pytricia.PyTricia(32 if family == 4 else 128)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
 ROUNDS = 7
 
@@ -65,14 +65,20 @@ def once(part: str, name: str, work: Callable[[], object], *, rounds: int = 3, n
     return Row(part, name, statistics.median(taken) * 1e3, "ms", note=note)
 
 
+def quotient(part: str, name: str, over: Sequence[float], under: Sequence[float], note: str = "") -> Row:
+    """How many times ``under`` is ``over``: the median of the quotients of each round."""
+    quotients = [one / other for one, other in zip(over, under, strict=True)]
+    return Row(part, name, statistics.median(quotients), "x", note=note)
+
+
 def table(rows: Iterable[Row]) -> str:
     """The rows as text."""
-    lines = [f"{'':11}{'':46}{'':>10}{'':5}{'times':>8}"]
+    lines = [f"{'':11}{'':54}{'':>10}{'':5}{'times':>8}"]
     part = ""
     for row in rows:
         shown = "" if row.part == part else row.part
         part = row.part
         ratio = "" if row.ratio is None else f"{row.ratio:.2f}"
         value = f"{row.value:,.0f}" if row.value >= 1000 else f"{row.value:.3g}"
-        lines.append(f"{shown:11}{row.name:46}{value:>10} {row.unit:4}{ratio:>8}  {row.note}".rstrip())
+        lines.append(f"{shown:11}{row.name:54}{value:>10} {row.unit:4}{ratio:>8}  {row.note}".rstrip())
     return "\n".join(lines)
