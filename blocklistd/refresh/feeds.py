@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import time
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import UTC, datetime
 from random import random
 from typing import TYPE_CHECKING, Any, Final, Protocol
@@ -81,6 +81,8 @@ class Pass:
     listener: Listener
     turns: asyncio.Semaphore
     """A feed is only begun when its turn comes, so that its times are its own."""
+    sound: dict[str, bool] = field(default_factory=dict)
+    """Sections of the snapshot in force that were looked at in this pass, by name, and whether they are whole."""
 
     async def bring(self, feed: Feed, *, ask: bool, limit: float) -> Brought:
         """Take one feed through.
@@ -183,7 +185,12 @@ class Pass:
         record = self.former.get(feed.id)
         if record is None or record.section.inputs != inputs_of(feed, parts, self.secret):
             return False
-        return is_whole(self.data, record.section)
+        return self._is_whole(record.section)
+
+    def _is_whole(self, section: SectionReference) -> bool:
+        if section.name not in self.sound:
+            self.sound[section.name] = is_whole(self.data, section)
+        return self.sound[section.name]
 
     async def _parse(self, feed: Feed, parts: tuple[Part, ...]) -> Parsed | None:
         """Parse bodies in a lane; None if there is nothing to do."""
@@ -206,7 +213,7 @@ class Pass:
         if parsed is not None and parsed.section is not None:
             record = new_record(feed, state, parsed, parsed.section)
             reason = reason or _about_rejects(record)
-        elif former is not None and former.kind == feed.kind and is_whole(self.data, former.section):
+        elif former is not None and former.kind == feed.kind and self._is_whole(former.section):
             record = replace(former, **_described(feed), fetched_at=state.succeeded_at or former.fetched_at)
         if record is not None and time.time() - record.fetched_at > feed.drop_after:
             reason = "; ".join(filter(None, (reason, f"dropped: no good fetch for {round_duration(feed.drop_after)}")))
