@@ -14,7 +14,7 @@ setup(
     ext_modules=[
         Extension(
             "blocklistd.kernel._kernel",
-            sources=[f"{FOLDER}/{name}.c" for name in ("module", "text", "lookup", "hot")],
+            sources=[f"{FOLDER}/{name}.c" for name in ("module", "text", "lookup", "hot", "flatten", "patch")],
             depends=[f"{FOLDER}/kernel.h"],
             define_macros=[("Py_LIMITED_API", "0x030B0000")],
             extra_compile_args=["-std=c11", "-O2", "-Wall", "-Wextra", "-fvisibility=hidden"],

@@ -1,31 +1,39 @@
-"""A cold compile of plain IPv4 lists beside ``iprange --union-all`` on the same files: processor time of a process.
+"""Cold and warm compile of plain IPv4 lists beside ``iprange --union-all`` on the same files: processor time.
 
 Ours reads, parses, flattens and writes a snapshot, which keeps for every address which of the lists name it; iprange
-merges all into one list and forgets where an address came from. Real lists where the corpus is present, made-up ones
-elsewhere. ``python -m bench.union FOLDER FILE…`` is the process that is measured.
+merges all into one list and forgets where an address came from. A warm compile comes after one list has changed. Real
+lists where the corpus is present, made-up ones elsewhere. ``python -m bench.union FOLDER FILE…`` is the process that is
+measured.
 """
 
 from __future__ import annotations
 
+import gc
 import gzip
 import json
+import pickle
+import random
 import resource
 import shutil
 import statistics
 import subprocess
 import sys
 import time
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench import servers
+from bench.data import text_of
 from bench.measure import Row, quotient
 from blocklistd import kernel
 from blocklistd.catalogue.feed import Feed
 from blocklistd.collect.parse import parse_feed
-from blocklistd.index.compile import Source, compile_index
-from blocklistd.index.entries import FeedEntries, encode_entries
-from blocklistd.index.publish import prepare_folders, write_section
+from blocklistd.index.compile import Compiled, compile_index
+from blocklistd.index.coverage import Source
+from blocklistd.index.entries import FeedEntries, StoredEntries, encode_entries
+from blocklistd.index.layout import SECTIONS, Section, SectionReference
+from blocklistd.index.publish import prepare_folders, sync_sections, write_section
 from tests import corpus
 from tests.acceptance import program
 
@@ -38,6 +46,8 @@ ROUNDS = 5
 PART = "union"
 PLAIN = ("firehol netset", "plain ip", "plain cidr")
 """Formats of the manifest that are one IPv4 address or CIDR a line, which is all that iprange reads."""
+CHANGED = ".changed"
+SHARE_CHANGED = 0.02
 TARGETS = {kernel.COMPILED: 0.7, kernel.PURE: 1.5}
 
 
@@ -50,16 +60,25 @@ def rows(lists: Lists, folder: Path) -> Iterator[Row]:
     peer = shutil.which("iprange")
     whole: dict[str, list[float]] = {}
     work: dict[str, list[float]] = {}
+    warm: dict[str, list[float]] = {}
+    changed = change_one(files)
     for number in range(ROUNDS + 1):
         for choice in reversed(kernel.CHOICES):
-            shutil.rmtree(folder / "union", ignore_errors=True)
+            data = str(
+                folder / f"union-{number}-{choice}"
+            )  # none is deleted: ext4 shuns inodes just deleted, which costs
             seconds, said = _run(
-                [sys.executable, "-m", "bench.union", str(folder / "union"), *map(str, files)],
+                [sys.executable, "-m", "bench.union", data, *map(str, files)],
+                program.environment(folder, folder / "none", kernel=choice),
+            )
+            _, said_warm = _run(
+                [sys.executable, "-m", "bench.union", data, str(changed)],
                 program.environment(folder, folder / "none", kernel=choice),
             )
             if number:  # the first round warms up
                 whole.setdefault(choice, []).append(seconds)
                 work.setdefault(choice, []).append(json.loads(said))
+                warm.setdefault(choice, []).append(json.loads(said_warm))
         if peer is not None:
             seconds, _ = _run([peer, "--union-all", *map(str, files)])
             if number:
@@ -75,6 +94,9 @@ def rows(lists: Lists, folder: Path) -> Iterator[Row]:
             target = f"target at most {TARGETS[choice]:g}"
             yield quotient(PART, f"parse, flatten, write: {choice} / iprange", seconds_each, whole["iprange"], target)
             yield quotient(PART, f"the whole process: {choice} / iprange", whole[choice], whole["iprange"])
+        name = f"warm, one of {len(files)} lists changed: {choice}"
+        yield Row(PART, name, statistics.median(warm[choice]) * 1e3, "ms", note=f"{changed.stat().st_size:,} bytes")
+        yield quotient(PART, f"{name} / cold", warm[choice], seconds_each, "target at most 0.3")
 
 
 def _files(lists: Lists, folder: Path) -> list[Path]:
@@ -104,20 +126,85 @@ def _run(command: Sequence[str], environment: dict[str, str] | None = None) -> t
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, done.stdout
 
 
-def compile_cold(folder: Path, files: Sequence[Path]) -> None:
+@dataclass(frozen=True)
+class Former:
+    """What a compile leaves to the next: of the feeds their sections, and what was compiled."""
+
+    feeds: list[tuple[str, str]]
+    compiled: Compiled
+
+
+def compile_cold(folder: Path, files: Sequence[Path]) -> Former:
     """Files to the sections of a snapshot in a new folder."""
     prepare_folders(folder)
-    sources = []
-    for path in files:
-        entry = corpus.LINES | {"id": path.name, "url": path.as_uri(), "category": "attacker", "allow_wide": True}
-        parsed = parse_feed(Feed.model_validate(entry), [path])
-        entries = FeedEntries(v4=parsed.v4, v6=parsed.v6, texts=parsed.texts)
-        sources.append(Source(path.name, "ip", write_section(folder, encode_entries(entries)).name, entries))
-    for section in compile_index(sources, {}, {}).fresh:
-        write_section(folder, section)
+    sources = [_source(folder, path) for path in files]
+    compiled = compile_index(sources, {}, {})
+    store(folder, compiled, sources)
+    return Former([(source.id, source.section) for source in sources], replace(compiled, fresh=()))
+
+
+def _source(folder: Path, path: Path, name: str = "") -> Source:
+    """One list parsed and its entries stored."""
+    name = name or path.name
+    entry = corpus.LINES | {"id": name, "url": path.as_uri(), "category": "attacker", "allow_wide": True}
+    parsed = parse_feed(Feed.model_validate(entry), [path])
+    entries = FeedEntries(v4=parsed.v4, v6=parsed.v6, texts=parsed.texts)
+    return Source(name, "ip", write_section(folder, encode_entries(entries)).name, entries)
+
+
+def store(folder: Path, compiled: Compiled, sources: Sequence[Source]) -> None:
+    """Write the new sections and sync them together with those of the sources."""
+    fresh = [write_section(folder, section).name for section in compiled.fresh]
+    sync_sections(folder, {*fresh, *(source.section for source in sources)})
+
+
+def compile_warm(folder: Path, former: Former, changed: Path) -> None:
+    """The next compile in the same folder: one list is another, the entries of all others are not even opened."""
+
+    def open_section(reference: SectionReference) -> Section:
+        return Section(folder / SECTIONS / reference.name, reference)
+
+    fresh = _source(folder, changed, changed.name.removesuffix(CHANGED))
+    sources = [
+        fresh if name == fresh.id else Source(name, "ip", section, StoredEntries.of(_unwanted))
+        for name, section in former.feeds
+    ]
+    compiled = compile_index(sources, former.compiled.sections, former.compiled.ranges, open_section)
+    store(folder, compiled, [fresh])
+
+
+def _unwanted() -> Section:
+    raise AssertionError("a list that did not change was opened")
+
+
+def change_one(files: Sequence[Path]) -> Path:
+    """Another version of the list of average size: of a hundred lines two go and two come."""
+    average = sum(path.stat().st_size for path in files) / len(files)
+    chosen = min(files, key=lambda path: abs(path.stat().st_size - average))
+    chance = random.Random(3)
+    lines = [line for line in chosen.read_text(errors="replace").splitlines() if chance.random() > SHARE_CHANGED]
+    lines += [text_of(4, (chance.randrange(2**24, 2**32 - 2**29), 32)) for _ in range(int(len(lines) * SHARE_CHANGED))]
+    changed = chosen.parent.parent / f"{chosen.name}{CHANGED}"
+    changed.write_text("\n".join(lines) + "\n")
+    return changed
+
+
+def main(folder: Path, files: Sequence[Path]) -> None:
+    """A cold compile of the files; where there has been one, the warm compile of the first file, changed."""
+    before = folder / "former.pickle"
+    former = pickle.loads(before.read_bytes()) if before.exists() else None
+    gc.freeze()  # as a lane does that parses
+    begun = time.process_time()
+    if former is None:
+        former = compile_cold(folder, files)
+        print(json.dumps(time.process_time() - begun))
+        before.write_bytes(pickle.dumps(former))
+    else:
+        compile_warm(folder, former, files[0])
+        print(json.dumps(time.process_time() - begun))
 
 
 if __name__ == "__main__":
-    begun = time.process_time()
-    compile_cold(Path(sys.argv[1]), [Path(name) for name in sys.argv[2:]])
-    print(json.dumps(time.process_time() - begun))
+    from bench.union import main as as_imported  # under its own name, so that what is pickled can be read again
+
+    as_imported(Path(sys.argv[1]), [Path(name) for name in sys.argv[2:]])

@@ -6,6 +6,7 @@ Started by ``fuzz/__main__.py`` with a build that watches its memory. Takes the 
 from __future__ import annotations
 
 import importlib.util
+import ipaddress
 import random
 import sys
 import time
@@ -38,8 +39,12 @@ if __name__ == "__main__":
 from blocklistd import kernel  # noqa: E402 - after the build is in place
 from blocklistd.addresses import parse_address  # noqa: E402
 from blocklistd.collect.ranges import scan_lines  # noqa: E402
+from blocklistd.index.flatten import covered_by_set, flatten  # noqa: E402
+from blocklistd.index.intervals import Intervals, intervals4, merge  # noqa: E402
+from blocklistd.index.patch import patch  # noqa: E402
 from blocklistd.index.search import Segments4, Segments6, open_lookup  # noqa: E402
 from blocklistd.index.snapshot import address_of  # noqa: E402
+from blocklistd.networks import Networks  # noqa: E402
 from blocklistd.web.bodies import Answers, tail_of  # noqa: E402
 from blocklistd.web.hot import HotPath  # noqa: E402
 
@@ -122,6 +127,26 @@ def columns(rng: random.Random) -> tuple[Segments4, Segments6]:
     )
 
 
+def some_feeds(rng: random.Random) -> list[Intervals]:
+    """Merged intervals of a few feeds, some of them crowded into one place."""
+    feeds = []
+    for _ in range(rng.choice((1, 3, 70))):
+        base, width = rng.choice((0, 2**32 - 5000, rng.getrandbits(31))), rng.choice((50, 4000, 2**31))
+        start = np.array([min(base + rng.randrange(width), 2**32 - 1) for _ in range(rng.randrange(40))], np.int64)
+        reach = np.array([rng.choice((1, 2, 256, 2**24)) for _ in start], np.int64)
+        feeds.append(merge(Intervals(start, np.minimum(start + reach, 2**32))))
+    return feeds
+
+
+def flattened(feeds: list[Intervals]) -> list[list[int]]:
+    """Segments as lists, and the same with the first feed changed into the last."""
+    flat = flatten(feeds, 2**32)
+    patched = patch(flat, {0: feeds[-1]}, len(feeds), 2**32)
+    entries = Networks(4, feeds[0].start.astype(np.uint32), (feeds[0].end - 1).astype(np.uint32))
+    columns = (*flat, *patched, *intervals4(entries), covered_by_set(flat, 2**32))
+    return [column.tolist() for column in columns]
+
+
 def some_question(rng: random.Random, four: Segments4, six: Segments6) -> Any:
     """An address near the start of a segment, or odd text."""
     if rng.random() < 0.2:
@@ -130,6 +155,16 @@ def some_question(rng: random.Random, four: Segments4, six: Segments6) -> Any:
         return (rng.choice(four.starts) + rng.randrange(-1, 2)) % 2**32
     at = rng.randrange(len(six))
     return max(2**32, (six.high[at] << 64 | six.low[at]) + rng.randrange(-1, 2))
+
+
+def some_questions(rng: random.Random, four: Segments4, six: Segments6) -> list[Any]:
+    """Few or many; of any kind, or all of them good texts, or all of them numbers."""
+    many = [some_question(rng, four, six) for _ in range(rng.choice((1, 3, 200)))]
+    kind = rng.randrange(3)
+    if kind == 0:
+        return many
+    numbers = [one for one in many if isinstance(one, int)]
+    return [str(ipaddress.ip_address(one)) for one in numbers] if kind == 1 else numbers
 
 
 def main(seed: int, seconds: float) -> int:
@@ -144,21 +179,27 @@ def main(seed: int, seconds: float) -> int:
         kernel.choose(kernel.COMPILED)
         compiled = open_lookup(four, six, address_of)
         known = frozenset({BLOCK})
-        snapshot: Any = SimpleNamespace(id="s", lookup=pure.lookup, searcher=pure)
+        snapshot: Any = SimpleNamespace(id="s", lookup=pure.lookup, lookup_many=pure.lookup_many, searcher=pure)
         slow = HotPath(snapshot, known)
         slow_many = Answers(snapshot)
         fast_many = Answers(cast("Any", SimpleNamespace(id="s", lookup=compiled.lookup, searcher=compiled)))
         assert kernel.active is not None
         fast = kernel.active.HotPath(compiled, known, partial(tail_of, "s"))
+        feeds = some_feeds(rng)
+        expected, found = both(feeds, flattened)
+        if expected != found:
+            print(f"seed {seed}: for {feeds!r}\n  pure code {expected!r}\n  kernel    {found!r}")
+            return 1
         for _ in range(300):
             text = some_text(rng)
             block = "".join(some_text(rng) for _ in range(rng.randrange(4))).encode(errors="replace") + b"\n"
-            many = [some_question(rng, four, six) for _ in range(rng.choice((1, 3, 200)))]
+            many = some_questions(rng, four, six)
+            one = some_question(rng, four, six)
             data = some_request(rng)
             pairs = [
                 (text, both(text, parse_address)),
                 (block, both(block, scanned)),
-                (many[0], (outcome(pure.lookup, many[0]), outcome(compiled.lookup, many[0]))),
+                (one, (outcome(pure.lookup, one), outcome(compiled.lookup, one))),
                 (many, (outcome(pure.lookup_many, many), outcome(compiled.lookup_many, many))),
                 (many, (outcome(slow_many.items, many), outcome(fast_many.items, many))),
                 (data, (outcome(slow.answer, data), outcome(fast.answer, data))),

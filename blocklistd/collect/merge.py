@@ -21,8 +21,8 @@ Column = NDArray[np.uint32]
 
 def make_networks(family: int, chunks: Sequence[tuple[NDArray[Any], NDArray[Any], dict[str, Column]]]) -> Networks:
     """Join chunks of (first, last, columns), all with the same columns."""
-    first = np.concatenate([chunk[0] for chunk in chunks])
-    last = np.concatenate([chunk[1] for chunk in chunks])
+    first = _joined([chunk[0] for chunk in chunks])
+    last = _joined([chunk[1] for chunk in chunks])
     columns = {role: np.concatenate([chunk[2][role] for chunk in chunks]) for role in chunks[0][2]}
     if family == 4 and not columns:
         return _bare4(first, last)
@@ -43,8 +43,14 @@ def make_networks(family: int, chunks: Sequence[tuple[NDArray[Any], NDArray[Any]
     return Networks(family, first, last, columns)
 
 
+def _joined(parts: Sequence[NDArray[Any]]) -> NDArray[Any]:
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+
 def _bare4(first: NDArray[np.uint32], last: NDArray[np.uint32]) -> Networks:
     """Both ends fit into one number, which sorts faster."""
+    if (first[1:] > first[:-1]).all():
+        return Networks(4, first, last)
     keys = distinct(first.astype(np.uint64) << np.uint64(32) | ~last)
     return Networks(4, (keys >> np.uint64(32)).astype(np.uint32), ~keys.astype(np.uint32))
 

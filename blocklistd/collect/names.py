@@ -68,6 +68,16 @@ def _to_ascii(name: str) -> str:
         return ""
 
 
+def domain_as_written(name: str) -> str:
+    """A domain in ASCII with the letters that it stands for; as it is where it stands for none."""
+    if "xn--" not in name:
+        return name
+    try:
+        return idna.decode(name)
+    except (idna.IDNAError, UnicodeError):
+        return name
+
+
 def read_host_names(words: list[str]) -> list[str]:
     """The names on a line: all after the address of a hosts file, else the first word."""
     if len(words) > 1 and parse_listed(words[0]) is not None:
@@ -145,13 +155,22 @@ _HEADING = re.compile(
     r"\s*:?\s*(?:at |on )?(.{4,64})$",
     re.IGNORECASE | re.MULTILINE,
 )
+_OF_HEADINGS: Final = ("date", "modified", "generated")
+"""One of these is in whatever the pattern finds; most lists have none, and looking for a word is quick."""
 _COMMENTED: Final = ("#", ";", "//")
 
 
 def date_in_heading(opening: str) -> float | None:
     """The date a list bears in its comment lines; the date of its source goes before the date of a copy."""
+    lowered = opening.lower()
+    if not any(word in lowered for word in _OF_HEADINGS):
+        return None
     dates: dict[str, int] = {}
     for match in _HEADING.finditer(opening):
-        if match[0].lstrip().startswith(_COMMENTED) and (moment := read_time(match[2])):
-            dates.setdefault(match[1].lower(), moment)
-    return float(dates.get("source file date") or next(iter(dates.values()))) if dates else None
+        name = match[1].lower()
+        if name in dates or not match[0].lstrip().startswith(_COMMENTED) or not (moment := read_time(match[2])):
+            continue
+        if name == "source file date":
+            return float(moment)
+        dates[name] = moment
+    return float(next(iter(dates.values()))) if dates else None

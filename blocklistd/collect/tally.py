@@ -12,7 +12,7 @@ import numpy as np
 
 from blocklistd.addresses import networks_of
 from blocklistd.collect import names
-from blocklistd.collect.formats.rows import reject
+from blocklistd.collect.formats.rows import Plain, reject
 from blocklistd.collect.merge import Column, make_networks
 from blocklistd.collect.model import KEPT_REJECTS, Counts, Networks, no_networks
 from blocklistd.collect.ranges import (
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from blocklistd.catalogue.feed import Feed
-    from blocklistd.collect.formats.rows import Plain, Rows
+    from blocklistd.collect.formats.rows import Rows
     from blocklistd.collect.model import Reject
 
 TEXT_ROLES: Final = ("provider", "name", "country")
@@ -134,7 +134,8 @@ class Tally:
                 reject(int(plain.numbers[row]), networks_of(4, int(plain.first[row]), int(plain.last[row]))[0], _WIDE)
                 for row in rows[:KEPT_REJECTS]
             ]
-        self._accept(4, plain.first[~wide], plain.last[~wide], plain.masked[~wide], {})
+            plain = Plain(plain.numbers[~wide], plain.first[~wide], plain.last[~wide], plain.masked[~wide])
+        self._accept(4, plain.first, plain.last, plain.masked, {})
         return kept
 
     def _add_ranges(self, rows: Rows) -> list[Reject]:

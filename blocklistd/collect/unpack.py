@@ -11,6 +11,7 @@ import bz2
 import gzip
 import io
 import lzma
+import os
 import zipfile
 import zlib
 from dataclasses import dataclass
@@ -82,8 +83,11 @@ def unpack(source: bytes | Path, feed: Feed, taken: int = 0) -> bytes:
 
 def _read(source: bytes | Path, limit: int) -> bytes:
     if isinstance(source, Path):
-        with source.open("rb") as file:
-            source = file.read(limit + 1)
+        with source.open("rb") as file:  # asked for its size alone, the memory of the former body serves again
+            size = os.fstat(file.fileno()).st_size
+            source = file.read(min(size, limit) + 1)
+            if size < len(source) <= limit:  # it grew meanwhile
+                source += file.read(limit + 1 - len(source))
     if len(source) > limit:
         raise BadBody(f"larger than {round_size(limit)}")
     return source

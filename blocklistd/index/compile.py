@@ -2,49 +2,38 @@
 
 Takes one ``Source`` a feed in catalogue order, gives encoded sections and how much each feed covers. What a section
 depends on is digested into its ``inputs``: where a former snapshot holds a section with the same inputs, it is used
-again and nothing is computed.
+again and nothing is computed; where only a few feeds differ, they are patched into the former segments.
 """
 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from blocklistd.addresses import SPECIAL, parse_entry
-from blocklistd.catalogue.feed import BOGONS
+from blocklistd.errors import SnapshotCorrupt
+from blocklistd.index.coverage import coverage4, coverage6, coverage_keys, with_needed
 from blocklistd.index.flatten import Flattened, flatten
-from blocklistd.index.intervals import Intervals, Scale, intervals4, no_intervals, subtract, unite
 from blocklistd.index.layout import EncodedSection, SectionReference, encode_section
 from blocklistd.index.name_sections import encode_domains, encode_mails
+from blocklistd.index.patch import patch
 from blocklistd.index.search import GLOBAL6, ROOT4_SHIFT, ROOT6_SHIFT, ROOT_SLOTS
-from blocklistd.index.tables import encode_table
+from blocklistd.index.table_sections import encode_table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from numpy.typing import NDArray
+    from blocklistd.index.coverage import Source
+    from blocklistd.index.intervals import Scale
+    from blocklistd.index.layout import Section
 
-    from blocklistd.addresses import Entry
-    from blocklistd.index.entries import FeedEntries
-
-COMPILER: Final = 1
+COMPILER: Final = 2
 """Changes when the same entries are compiled differently, so that no old section is used again."""
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """One feed on its way into the index: its entries, the name of their section, and what the catalogue says."""
-
-    id: str
-    kind: str
-    section: str
-    entries: FeedEntries
-    exclude: tuple[str, ...] = ()
-    widen: int | None = None
+PATCHED_SHARE: Final = 0.25
+"""Where more of the ranges than this share are of changed feeds, all are flattened: that costs no more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,23 +49,21 @@ def compile_index(
     sources: Sequence[Source],
     former: Mapping[str, SectionReference],
     former_ranges: Mapping[str, tuple[int, int]],
+    open_section: Callable[[SectionReference], Section] | None = None,
 ) -> Compiled:
     """Compile everything, using former sections whose inputs are the same.
 
-    former: sections of the last snapshot whose files are known to be whole. Raises ArithmeticError if flattening
-    does not add up.
+    former: sections of the last snapshot whose files are known to be whole; former_ranges: what ``ranges`` was then.
+    open_section: opens one of the former, so that a few changed feeds can be patched into it. Raises ArithmeticError if
+    flattening does not add up.
     """
     builder = _Builder(sources, former)
-    covers = [source for source in sources if source.kind in {"ip", "asn"}]
-    inputs = _digest((s.id, s.section if s in covers else "", s.kind, s.exclude, s.widen) for s in sources)
-    inputs = _digest([inputs, *(s.section for s in sources if s.kind == "asn_table")])
+    inputs = " ".join([_digest(source.id for source in sources), *coverage_keys(sources)])
     ranges = {source.id: former_ranges.get(source.id, (0, 0)) for source in sources}
     if not (builder.reuse("v4", inputs) and builder.reuse("v6", inputs)):
-        four = _coverage4(sources)
-        builder.add("v4", _encode4(flatten(four, 2**32), inputs))
-        six, scale = _coverage6(sources)
-        builder.add("v6", _encode6(flatten(six, len(scale)), scale, inputs))
-        ranges = {source.id: (len(four[number].start), len(six[number].start)) for number, source in enumerate(sources)}
+        patched = open_section is not None and _patch(builder, inputs, ranges, open_section)
+        if not patched:
+            _flatten(builder, inputs, ranges)
     builder.build(
         "domains",
         {"domain"},
@@ -87,6 +74,61 @@ def compile_index(
         tables = [source.entries for source in sources if source.kind == f"{role}_table"]
         builder.build(role, {f"{role}_table"}, partial(encode_table, role, tables))
     return Compiled(builder.sections, tuple(builder.fresh), ranges)
+
+
+def _flatten(builder: _Builder, inputs: str, ranges: dict[str, tuple[int, int]]) -> None:
+    """Make the segments of both families from all feeds; ranges: filled in for every feed."""
+    four = coverage4(builder.sources)
+    builder.add("v4", _encode4(flatten(four, 2**32), inputs))
+    six, scale = coverage6(builder.sources)
+    builder.add("v6", _encode6(flatten(six, len(scale)), scale, inputs))
+    for number, source in enumerate(builder.sources):
+        ranges[source.id] = len(four[number].start), len(six[number].start)
+
+
+def _patch(
+    builder: _Builder,
+    inputs: str,
+    ranges: dict[str, tuple[int, int]],
+    open_section: Callable[[SectionReference], Section],
+) -> bool:
+    """Make the segments from the former ones and the feeds that changed; False where flattening is as well."""
+    sources, before = builder.sources, builder.former.get("v4")
+    changed = _changed(before, inputs)
+    if before is None or not changed:
+        return False
+    needed = with_needed([sources[number] for number in changed], sources)
+    four, (six, _) = coverage4(needed), coverage6(needed)
+    moved = sum(len(four[index].start) + ranges[sources[number].id][0] for index, number in enumerate(changed))
+    if moved > PATCHED_SHARE * sum(count for count, _ in ranges.values()):
+        return False
+    changes = {number: four[index] for index, number in enumerate(changed)}
+    try:
+        section = open_section(before)
+        builder.add("v4", _encode4(patch(_decode4(section), changes, len(sources), 2**32), inputs))
+        section.close()
+    except (SnapshotCorrupt, ArithmeticError):
+        return False
+    for index, number in enumerate(changed):
+        id_, six_before = sources[number].id, ranges[sources[number].id][1]
+        ranges[id_] = len(four[index].start), max(six_before, len(six[index].start))
+    after = builder.former.get("v6")
+    if after is not None and after.inputs == before.inputs and not any(ranges[sources[n].id][1] for n in changed):
+        builder.sections["v6"] = replace(after, inputs=inputs)  # what changed has no IPv6, and had none
+        return True
+    six, scale = coverage6(sources)
+    builder.add("v6", _encode6(flatten(six, len(scale)), scale, inputs))
+    for number, source in enumerate(sources):
+        ranges[source.id] = ranges[source.id][0], len(six[number].start)
+    return True
+
+
+def _changed(before: SectionReference | None, inputs: str) -> list[int]:
+    """The positions of the feeds whose coverage is another than that of a former section; none if all may be."""
+    then, now = before.inputs.split(" ") if before is not None else [""], inputs.split(" ")
+    if len(then) != len(now) or then[0] != now[0]:
+        return []
+    return [number for number, (one, other) in enumerate(zip(then[1:], now[1:], strict=True)) if one != other]
 
 
 class _Builder:
@@ -123,118 +165,21 @@ def _digest(parts: Iterable[object]) -> str:
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
-def _coverage4(sources: Sequence[Source]) -> list[Intervals]:
-    """The merged IPv4 space of each feed, exclusions taken out."""
-    raw = [_listed4(source, sources) for source in sources]
-    by_id = {source.id: intervals for source, intervals in zip(sources, raw, strict=True)}
-
-    def space(entries: Sequence[Entry]) -> Intervals:
-        four = [entry for entry in entries if entry.family == 4]
-        return Intervals(np.array([e.first for e in four], np.int64), np.array([e.last + 1 for e in four], np.int64))
-
-    return _without_excluded(sources, raw, by_id, space)
-
-
-def _listed4(source: Source, sources: Sequence[Source]) -> Intervals:
-    if source.kind == "ip":
-        return intervals4(source.entries.v4)
-    if source.kind == "asn":
-        return unite(
-            [
-                Intervals(table.v4.first[chosen].astype(np.int64), table.v4.last[chosen].astype(np.int64) + 1)
-                for table, chosen in _rows_of_asns(source, sources, 4)
-            ],
-        )
-    return no_intervals()
-
-
-def _coverage6(sources: Sequence[Source]) -> tuple[list[Intervals], Scale]:
-    """The merged IPv6 space of each feed in ranks of a common scale, exclusions taken out."""
-    bounds = [_listed6(source, sources) for source in sources]
-    excluded = [entry for source in sources for entry in _excluded_entries(source) if entry.family == 6]
-    fixed_first, fixed_last = _halves([e.first for e in excluded]), _halves([e.last for e in excluded])
-    scale = Scale([*(first for first, _ in bounds), fixed_first], [*(last for _, last in bounds), fixed_last])
-    raw = [scale.intervals(first, last) for first, last in bounds]
-    by_id = {source.id: intervals for source, intervals in zip(sources, raw, strict=True)}
-
-    def space(entries: Sequence[Entry]) -> Intervals:
-        six = [entry for entry in entries if entry.family == 6]
-        return scale.intervals(_halves([e.first for e in six]), _halves([e.last for e in six]))
-
-    return _without_excluded(sources, raw, by_id, space), scale
-
-
-def _listed6(source: Source, sources: Sequence[Source]) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
-    if source.kind == "asn":
-        chosen = [(table.v6.first[rows], table.v6.last[rows]) for table, rows in _rows_of_asns(source, sources, 6)]
-        return (
-            np.concatenate([_halves([]), *[first for first, _ in chosen]]),
-            np.concatenate([_halves([]), *[last for _, last in chosen]]),
-        )
-    if source.kind != "ip":
-        return _halves([]), _halves([])
-    first, last = source.entries.v6.first, source.entries.v6.last
-    return (first, last) if source.widen is None else _widen(first, last, source.widen)
-
-
-def _widen(
-    first: NDArray[np.uint64],
-    last: NDArray[np.uint64],
-    length: int,
-) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
-    """Single addresses become the network of that prefix length around them."""
-    single = np.all(first == last, axis=1)
-    mask = (1 << 128 - length) - 1
-    high, low = np.uint64(mask >> 64), np.uint64(mask & 2**64 - 1)
-    first, last = first.copy(), last.copy()
-    first[single] &= ~np.array([high, low], np.uint64)
-    last[single] |= np.array([high, low], np.uint64)
-    return first, last
-
-
-def _rows_of_asns(
-    source: Source,
-    sources: Sequence[Source],
-    family: int,
-) -> list[tuple[FeedEntries, NDArray[np.bool_]]]:
-    """In each ASN table, the rows whose ASN the feed lists."""
-    rows = []
-    for table in sources:
-        networks = table.entries.v4 if family == 4 else table.entries.v6
-        if table.kind == "asn_table" and "asn" in networks.columns:
-            rows.append((table.entries, np.isin(networks.columns["asn"], source.entries.asns)))
-    return rows
-
-
-def _excluded_entries(source: Source) -> list[Entry]:
-    """The fixed ranges that a feed excludes: special-use space and CIDRs."""
-    entries = list(SPECIAL) if BOGONS in source.exclude else []
-    return entries + [entry for item in source.exclude if item != BOGONS and (entry := parse_entry(item))]
-
-
-def _without_excluded(
-    sources: Sequence[Source],
-    raw: Sequence[Intervals],
-    by_id: Mapping[str, Intervals],
-    space: Callable[[Sequence[Entry]], Intervals],
-) -> list[Intervals]:
-    kept = []
-    for source, intervals in zip(sources, raw, strict=True):
-        taken = [by_id[item] for item in source.exclude if item in by_id]
-        fixed = _excluded_entries(source)
-        kept.append(subtract(intervals, unite([*taken, space(fixed)])) if taken or fixed else intervals)
-    return kept
-
-
-def _halves(values: Sequence[int]) -> NDArray[np.uint64]:
-    return np.array([(value >> 64, value & 2**64 - 1) for value in values], np.uint64).reshape(-1, 2)
-
-
 def _encode4(flat: Flattened, inputs: str) -> EncodedSection:
-    starts = flat.starts.astype(np.uint32)
-    borders = np.arange(ROOT_SLOTS + 1, dtype=np.int64) << ROOT4_SHIFT
-    root = np.searchsorted(flat.starts, borders).astype(np.uint32)
-    return _encode("v4", {"root": root, "starts": starts}, flat, inputs)
+    borders = np.arange(ROOT_SLOTS, dtype=np.uint32) << np.uint32(ROOT4_SHIFT)
+    root = np.append(np.searchsorted(flat.starts, borders), len(flat.starts)).astype(np.uint32)
+    return _encode("v4", {"root": root, "starts": flat.starts}, flat, inputs)
+
+
+def _decode4(section: Section) -> Flattened:
+    arrays = section.arrays
+    sets = arrays["sets"]
+    return Flattened(
+        np.frombuffer(arrays["starts"], np.uint32),
+        np.frombuffer(sets, np.uint16 if sets.itemsize == 2 else np.uint32),
+        np.frombuffer(arrays["offsets"], np.uint32),
+        np.frombuffer(arrays["members"], np.uint16),
+    )
 
 
 def _encode6(flat: Flattened, scale: Scale, inputs: str) -> EncodedSection:

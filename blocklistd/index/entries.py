@@ -6,7 +6,7 @@ Kept for explaining (which network?), exporting and comparing, and so that an un
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
 
@@ -16,6 +16,8 @@ from blocklistd.index.layout import NO_PARENT, encode_section
 from blocklistd.networks import Networks, no_networks
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
     from blocklistd.index.layout import EncodedSection, Section
@@ -37,6 +39,28 @@ class FeedEntries:
     asns: NDArray[np.uint32] = field(default_factory=lambda: np.empty(0, np.uint32))
     domains: tuple[str, ...] = ()
     mails: bytes = b""
+
+
+class StoredEntries(FeedEntries):
+    """The entries in a section that is opened and verified when they are first looked at; most passes never do."""
+
+    __slots__ = ("_open",)
+
+    @classmethod
+    def of(cls, open_section: Callable[[], Section]) -> FeedEntries:
+        """Entries whose section a call opens; looking at them raises what that raises."""
+        stored = cls.__new__(cls)
+        object.__setattr__(stored, "_open", open_section)
+        return stored
+
+    def __getattr__(self, name: str) -> Any:
+        """Fill the empty slots: this is asked for nothing else."""
+        if name == "_open" or name not in {one.name for one in fields(FeedEntries)}:
+            raise AttributeError(name)
+        found = decode_entries(self._open())
+        for one in fields(found):
+            object.__setattr__(self, one.name, getattr(found, one.name))
+        return getattr(found, name)
 
 
 def encode_entries(entries: FeedEntries, inputs: str = "") -> EncodedSection:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
+    from typing_extensions import Buffer
 
 FORMAT: Final = 1
 """Changes when older readers could not read a snapshot any more."""
@@ -70,34 +71,39 @@ class SectionReference:
 
 @dataclass(frozen=True, slots=True)
 class EncodedSection:
-    """A section ready to be written: its reference and its bytes."""
+    """A section ready to be written: its reference and its bytes, in pieces that are the arrays themselves."""
 
     reference: SectionReference
-    content: bytes
+    content: tuple[Buffer, ...]
 
 
 def encode_section(kind: str, arrays: Mapping[str, NDArray[Any] | bytes], inputs: str = "") -> EncodedSection:
     """Lay arrays out behind a header. Arrays are unsigned and one-dimensional; bytes are an array of type B."""
     rows: list[list[object]] = []
-    bodies: list[bytes] = []
+    pieces: list[Buffer] = []
     offset = 0
     for name, array in arrays.items():
         if isinstance(array, bytes):
-            code, count, body = "B", len(array), array
+            code, count, size, body = "B", len(array), len(array), memoryview(array)
         else:
-            code, count = _CODES[array.dtype.itemsize], array.size
-            body = array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes()
+            code, count, size = _CODES[array.dtype.itemsize], array.size, array.nbytes
+            plain = array.astype(array.dtype.newbyteorder("<"), order="C", copy=False)
+            body = plain.data.cast("B") if size else memoryview(b"")
         rows.append([name, code, count, offset])
-        padding = -len(body) % ALIGNMENT
-        bodies += [body, bytes(padding)]
-        offset += len(body) + padding
+        padding = -size % ALIGNMENT
+        pieces += [body, bytes(padding)]
+        offset += size + padding
     header = msgpack.packb({"format": FORMAT, "kind": kind, "arrays": rows})
     header += bytes(-(HEADER.size + len(header)) % ALIGNMENT)
-    body = b"".join([header, *bodies])
-    checksum = zlib.crc32(body)
-    content = HEADER.pack(SECTION_MAGIC, len(header), checksum) + body
-    name = f"{kind}-{hashlib.blake2b(content, digest_size=16).hexdigest()}"
-    return EncodedSection(SectionReference(name, len(content), checksum, inputs), content)
+    checksum = 0
+    for piece in (header, *pieces):
+        checksum = zlib.crc32(piece, checksum)
+    content = (HEADER.pack(SECTION_MAGIC, len(header), checksum) + header, *pieces)
+    digest = hashlib.blake2b(digest_size=16)
+    for piece in content:
+        digest.update(piece)
+    size = HEADER.size + len(header) + offset
+    return EncodedSection(SectionReference(f"{kind}-{digest.hexdigest()}", size, checksum, inputs), content)
 
 
 _CODES: Final = {size: code for code, size in ITEM_SIZES.items()}

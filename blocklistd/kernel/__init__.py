@@ -1,6 +1,7 @@
 """The compiled kernel where there is one, and the choice between it and its pure twins.
 
-Five pieces of code are written twice: ``addresses.parse_address``, ``collect.ranges.scan_lines``,
+Nine pieces of code are written twice: ``addresses.parse_address``, ``collect.ranges.scan_lines``,
+``index.intervals.each_intervals4``, ``index.flatten.flatten`` and ``covered_by_set``, ``index.patch.patch``,
 ``index.search.Lookup``, ``web.hot.HotPath`` and ``web.bodies.Answers.items``. The Python ones are the oracle and always
 there; the C ones beside this file are built by pip where there is a compiler and give the same results sooner. Callers
 ask ``active``: the compiled module, or None for the pure code. ``BLOCKLISTD_KERNEL=pure`` in the environment switches
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from types import ModuleType
 
-INTERFACE: Final = 1
+INTERFACE: Final = 2
 """Changes with what the functions of the kernel take and give; a build with another number is not used."""
 
 VARIABLE: Final = "BLOCKLISTD_KERNEL"

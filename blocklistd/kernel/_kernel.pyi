@@ -19,6 +19,28 @@ def scan_lines(
     ends: Buffer,
     /,
 ) -> tuple[int, int, int]: ...
+def flatten(
+    starts: Sequence[Buffer],
+    ends: Sequence[Buffer],
+    tokens: Buffer,
+    end: int,
+    into_starts: Buffer,
+    into_sets: Buffer,
+    /,
+) -> tuple[int, bytes, bytes]: ...
+def merge(first: Buffer, last: Buffer, into_start: Buffer, into_end: Buffer, /) -> int: ...
+def measure(starts: Buffer, sets: Buffer, end: int, covered: Buffer, /) -> None: ...
+def overlay(
+    starts: Buffer,
+    sets: Buffer,
+    become: Buffer,
+    upper_starts: Buffer,
+    upper_sets: Buffer,
+    empty: int,
+    into_starts: Buffer,
+    into_sets: Buffer,
+    /,
+) -> tuple[int, bytes]: ...
 
 @final
 class Lookup:

@@ -37,7 +37,7 @@ typedef struct {
     uint32_t *last;
     uint8_t *masked;
     int64_t *odd;
-    int64_t *starts;
+    int64_t *starts; /* of odd lines, as ends */
     int64_t *ends;
     size_t line_count;
     size_t plain_count;
@@ -70,6 +70,14 @@ Py_ssize_t lookup_set_count(PyObject *object, int six);
 
 /* hot.c */
 extern PyType_Spec hot_path_spec;
+
+/* flatten.c: functions of the module */
+PyObject *flatten(PyObject *module, PyObject *arguments);
+PyObject *merge(PyObject *module, PyObject *arguments);
+PyObject *measure(PyObject *module, PyObject *arguments);
+
+/* patch.c */
+PyObject *overlay(PyObject *module, PyObject *arguments);
 
 /* The state of the module: its types. */
 typedef struct {

@@ -5,7 +5,6 @@
    is used across one. */
 #include "kernel.h"
 
-
 #define GLOBAL6 0x2 /* the top four bits of the IPv6 space that the root divides */
 
 enum { ROOT4, STARTS4, SETS4, ROOT6, HIGH6, LOW6, SETS6, VIEWS };
@@ -23,6 +22,11 @@ typedef struct {
 } lookup;
 
 #define NO_SEGMENT SIZE_MAX
+
+static inline void prefetch_set(const Py_buffer *sets, size_t segment)
+{
+    __builtin_prefetch((const char *)sets->buf + segment * (size_t)sets->itemsize);
+}
 
 /* The last IPv4 segment that starts at or before each value, NO_SEGMENT where the columns lead to none. The searches
    take their steps in turn, and each asks for the memory of its next step, so that they wait together. */
@@ -56,6 +60,23 @@ static void segments4(const lookup *self, const uint32_t *values, size_t count, 
         segments[item]--; /* NO_SEGMENT before the first */
 }
 
+/* The same for one value. What is asked for ahead of the search is where it will most likely end. */
+static size_t segment4(const lookup *self, uint32_t value)
+{
+    size_t slot = value >> 16, from = self->root4[slot], to = self->root4[slot + 1];
+    if (from > to || to > self->count4)
+        return NO_SEGMENT;
+    prefetch_set(&self->views[SETS4], from + (to - from) / 2);
+    while (from < to) {
+        size_t middle = from + (to - from) / 2;
+        if (self->starts4[middle] <= value)
+            from = middle + 1;
+        else
+            to = middle;
+    }
+    return from - 1;
+}
+
 static size_t segment6(const lookup *self, uint64_t high, uint64_t low)
 {
     size_t from = 0, to = self->count6;
@@ -70,6 +91,7 @@ static size_t segment6(const lookup *self, uint64_t high, uint64_t low)
     }
     if (from > to || to > self->count6)
         return NO_SEGMENT;
+    prefetch_set(&self->views[SETS6], from + (to - from) / 2);
     while (from < to) {
         size_t middle = from + (to - from) / 2;
         uint64_t start = self->high6[middle];
@@ -86,15 +108,19 @@ static inline size_t set_of(const Py_buffer *sets, size_t segment)
     return sets->itemsize == 2 ? ((const uint16_t *)sets->buf)[segment] : ((const uint32_t *)sets->buf)[segment];
 }
 
+static int failed(PyObject *kind, const char *reason)
+{
+    PyErr_SetString(kind, reason);
+    return -1;
+}
+
 /* The number of the set of each address; -1 and an exception if one has none. */
 static int find_sets(const lookup *self, const address *asked, size_t count, Py_ssize_t *sets)
 {
     uint32_t values[BATCH];
     size_t segments[BATCH], segments_four[BATCH], four = 0;
-    if (!self->open) {
-        PyErr_SetString(PyExc_ValueError, "the snapshot is closed");
-        return -1;
-    }
+    if (!self->open)
+        return failed(PyExc_ValueError, "the snapshot is closed");
     for (size_t item = 0; item < count; item++)
         if (asked[item].family == 4)
             values[four++] = (uint32_t)asked[item].low;
@@ -104,14 +130,25 @@ static int find_sets(const lookup *self, const address *asked, size_t count, Py_
         const Py_buffer *view = &self->views[asked[item].family == 6 ? SETS6 : SETS4];
         segments[item] = asked[item].family == 6 ? segment6(self, asked[item].high, asked[item].low)
                                                  : segments_four[four++];
-        if (segments[item] == NO_SEGMENT) {
-            PyErr_SetString(PyExc_IndexError, "the index leads to no segment");
-            return -1;
-        }
-        __builtin_prefetch((const char *)view->buf + segments[item] * (size_t)view->itemsize);
+        if (segments[item] == NO_SEGMENT)
+            return failed(PyExc_IndexError, "the index leads to no segment");
+        prefetch_set(view, segments[item]);
     }
     for (size_t item = 0; item < count; item++)
         sets[item] = (Py_ssize_t)set_of(&self->views[asked[item].family == 6 ? SETS6 : SETS4], segments[item]);
+    return 0;
+}
+
+/* The same for one address. */
+static inline int find_set(const lookup *self, const address *asked, Py_ssize_t *set)
+{
+    if (!self->open)
+        return failed(PyExc_ValueError, "the snapshot is closed");
+    int six = asked->family == 6;
+    size_t segment = six ? segment6(self, asked->high, asked->low) : segment4(self, (uint32_t)asked->low);
+    if (segment == NO_SEGMENT)
+        return failed(PyExc_IndexError, "the index leads to no segment");
+    *set = (Py_ssize_t)set_of(&self->views[six ? SETS6 : SETS4], segment);
     return 0;
 }
 
@@ -127,7 +164,7 @@ static inline PyObject *listing_of(lookup *self, int six, Py_ssize_t set)
 
 int lookup_sets(PyObject *object, const address *asked, size_t count, Py_ssize_t *sets)
 {
-    return find_sets((lookup *)object, asked, count, sets);
+    return count == 1 ? find_set((lookup *)object, asked, sets) : find_sets((lookup *)object, asked, count, sets);
 }
 
 PyObject *lookup_listing(PyObject *object, int six, Py_ssize_t set)
@@ -204,7 +241,7 @@ static PyObject *lookup_one(PyObject *object, PyObject *question)
     lookup *self = (lookup *)object;
     address asked;
     Py_ssize_t set;
-    if (!read_question(self, question, &asked) || find_sets(self, &asked, 1, &set) < 0)
+    if (!read_question(self, question, &asked) || find_set(self, &asked, &set) < 0)
         return NULL;
     return listing_of(self, asked.family == 6, set);
 }

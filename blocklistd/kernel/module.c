@@ -1,10 +1,10 @@
 /* The module blocklistd.kernel._kernel: compiled twins of addresses.parse_address, collect.ranges.scan_lines,
-   index.search.Lookup and web.hot.HotPath. Their pure twins say what is right; tests/kernel and fuzz/ hold the two together. */
+   index.flatten, index.search.Lookup and web.hot.HotPath. Their pure twins say what is right; tests/kernel and fuzz/ hold the two together. */
 #include "kernel.h"
 
 #include <string.h>
 
-#define INTERFACE 1 /* equals blocklistd.kernel.INTERFACE, so that an outdated build is never used */
+#define INTERFACE 2 /* equals blocklistd.kernel.INTERFACE, so that an outdated build is never used */
 
 /* Items as the struct module names them; a byte order of its own is refused. */
 static int has_format(const char *format, char kind)
@@ -128,9 +128,30 @@ done:
     return counts;
 }
 
+PyDoc_STRVAR(flatten_doc,
+             "flatten(starts, ends, tokens, end, into_starts, into_sets) -> tuple[int, bytes, bytes]\n\n"
+             "Flatten the merged intervals of all feeds over [0, end) into arrays with room for an item a segment.\n"
+             "Gives how many segments there are, and offsets and members of the sets as packed integers.");
+
+PyDoc_STRVAR(merge_doc, "merge(first, last, into_start, into_end) -> int\n\n"
+                        "Unite inclusive ranges, ascending by their first, into half-open intervals; gives how many.");
+
+PyDoc_STRVAR(measure_doc, "measure(starts, sets, end, covered) -> None\n\n"
+                          "Add the length of every segment to the number of its set in covered.");
+
+PyDoc_STRVAR(overlay_doc,
+             "overlay(starts, sets, become, upper_starts, upper_sets, empty, into_starts, into_sets) -> "
+             "tuple[int, bytes]\n\n"
+             "Lay segments over segments whose sets become others, and number the pairs as they appear.\n"
+             "Gives how many segments there are, and the pairs from number 1 on as packed integers.");
+
 static PyMethodDef functions[] = {
     {"parse_address", parse_address, METH_O, parse_address_doc},
     {"scan_lines", scan_lines, METH_VARARGS, scan_lines_doc},
+    {"flatten", flatten, METH_VARARGS, flatten_doc},
+    {"merge", merge, METH_VARARGS, merge_doc},
+    {"measure", measure, METH_VARARGS, measure_doc},
+    {"overlay", overlay, METH_VARARGS, overlay_doc},
     {NULL, NULL, 0, NULL},
 };
 

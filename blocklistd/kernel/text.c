@@ -3,15 +3,12 @@
 
 #include <string.h>
 
-/* The value of a hexadecimal digit, 16 for any other byte. */
-static inline unsigned hexadecimal(unsigned char byte)
-{
-    unsigned digit = (unsigned)byte - '0';
-    if (digit < 10)
-        return digit;
-    digit = ((unsigned)byte | 0x20) - 'a';
-    return digit < 6 ? digit + 10 : 16;
-}
+/* One more than the value of a hexadecimal digit, 0 for any other byte. */
+static const uint8_t HEXADECIMAL[256] = {
+    ['0'] = 1,  ['1'] = 2,  ['2'] = 3,  ['3'] = 4,  ['4'] = 5,  ['5'] = 6,  ['6'] = 7,  ['7'] = 8,
+    ['8'] = 9,  ['9'] = 10, ['a'] = 11, ['b'] = 12, ['c'] = 13, ['d'] = 14, ['e'] = 15, ['f'] = 16,
+    ['A'] = 11, ['B'] = 12, ['C'] = 13, ['D'] = 14, ['E'] = 15, ['F'] = 16,
+};
 
 /* Four decimal octets without leading zeros, up to the very end. */
 static int read_quad(const unsigned char *at, const unsigned char *end, uint32_t *value)
@@ -44,20 +41,30 @@ static int read_quad(const unsigned char *at, const unsigned char *end, uint32_t
     return at == end;
 }
 
+/* 128 bits as two halves. */
+typedef struct {
+    uint64_t high, low;
+} wide;
+
+static inline wide append_group(wide value, uint32_t group)
+{
+    return (wide){value.high << 16 | value.low >> 48, value.low << 16 | group};
+}
+
 /* Eight groups of hexadecimal digits; "::" stands for one or more groups of zeros, once. */
 static int read_groups(const unsigned char *at, const unsigned char *end, uint64_t *high, uint64_t *low)
 {
-    uint16_t groups[8] = {0};
+    wide value = {0, 0}, before = {0, 0}; /* the groups since "::", and those before it */
     int count = 0, gap = -1;
     if (end - at >= 2 && at[0] == ':' && at[1] == ':') {
         gap = 0;
         at += 2;
     }
     while (at < end) {
-        const unsigned char *token = at;
-        unsigned number = 0, digit;
-        while (at < end && at - token < 4 && (digit = hexadecimal(*at)) < 16) {
-            number = number << 4 | digit;
+        const unsigned char *token = at, *most = end - at < 4 ? end : at + 4;
+        uint32_t number = 0, digit;
+        while (at < most && (digit = HEXADECIMAL[*at]) != 0) {
+            number = number << 4 | (digit - 1);
             at++;
         }
         if (at == token)
@@ -66,13 +73,14 @@ static int read_groups(const unsigned char *at, const unsigned char *end, uint64
             uint32_t quad;
             if (count > 6 || !read_quad(token, end, &quad))
                 return 0;
-            groups[count++] = (uint16_t)(quad >> 16);
-            groups[count++] = (uint16_t)(quad & 0xFFFF);
+            value = append_group(append_group(value, quad >> 16), quad & 0xFFFF);
+            count += 2;
             break;
         }
         if (count == 8)
             return 0;
-        groups[count++] = (uint16_t)number;
+        value = append_group(value, number);
+        count++;
         if (at == end)
             break;
         if (*at++ != ':' || at == end)
@@ -81,19 +89,21 @@ static int read_groups(const unsigned char *at, const unsigned char *end, uint64
             if (gap >= 0)
                 return 0;
             gap = count;
+            before = value;
+            value = (wide){0, 0};
             at++;
         }
     }
     if (gap < 0 ? count != 8 : count > 7)
         return 0;
-    uint64_t halves[2] = {0, 0};
-    int missing = 8 - count;
-    for (int group = 0; group < count; group++) {
-        int place = gap >= 0 && group >= gap ? group + missing : group;
-        halves[place >> 2] |= (uint64_t)groups[group] << (16 * (3 - (place & 3)));
+    if (gap > 4) { /* groups before "::" stand at the top, whatever their number */
+        value.high |= before.high << 16 * (8 - gap) | before.low >> 16 * (gap - 4);
+        value.low |= before.low << 16 * (8 - gap);
+    } else if (gap > 0) {
+        value.high |= before.low << 16 * (4 - gap);
     }
-    *high = halves[0];
-    *low = halves[1];
+    *high = value.high;
+    *low = value.low;
     return 1;
 }
 
@@ -204,19 +214,48 @@ static int ends_well(const unsigned char *start, const unsigned char *stop, cons
     return dots == 3 && !(comma && colon);
 }
 
+#define LONGEST_QUAD 16 /* four octets of three digits, the dots between them, and the byte behind */
+
+/* Four octets where so many bytes are sure to be there: without a branch on how many digits an octet has, which no
+   processor can foresee. Gives the byte behind, NULL if there is no address. */
+static inline const unsigned char *read_octets(const unsigned char *at, uint32_t *value)
+{
+    uint32_t quad = 0, wrong = 0;
+    for (int octet = 0; octet < 4; octet++) {
+        uint32_t one = (uint32_t)at[0] - '0', two = (uint32_t)at[1] - '0', three = (uint32_t)at[2] - '0';
+        uint32_t second = two <= 9, third = second & (three <= 9);
+        uint32_t number = one;
+        number = second ? number * 10 + two : number;
+        number = third ? number * 10 + three : number;
+        at += 1 + second + third;
+        wrong |= (one > 9) | (number > 255) | ((uint32_t)*at - '0' <= 9) | (octet < 3 && *at != '.');
+        at += octet < 3;
+        quad = quad << 8 | (number & 0xFF);
+    }
+    *value = quad;
+    return wrong ? NULL : at;
+}
+
 /* The address or CIDR a line begins with, zero-padded octets allowed; gives the byte behind it, NULL if there is none. */
-static const unsigned char *read_plain(const unsigned char *at, uint32_t *value, uint32_t *span)
+static const unsigned char *read_plain(const unsigned char *at, const unsigned char *behind, uint32_t *value,
+                                       uint32_t *span)
 {
     uint32_t quad = 0, number;
     int digits;
-    for (int octet = 0; octet < 4; octet++) {
-        if (octet > 0 && *at++ != '.')
+    if (behind - at >= LONGEST_QUAD) {
+        at = read_octets(at, &quad);
+        if (at == NULL)
             return NULL;
-        digits = read_number(at, 3, &number);
-        if (digits == 0 || number > 255)
-            return NULL;
-        quad = quad << 8 | number;
-        at += digits;
+    } else {
+        for (int octet = 0; octet < 4; octet++) {
+            if (octet > 0 && *at++ != '.')
+                return NULL;
+            digits = read_number(at, 3, &number);
+            if (digits == 0 || number > 255)
+                return NULL;
+            quad = quad << 8 | number;
+            at += digits;
+        }
     }
     *value = quad;
     *span = 0;
@@ -239,7 +278,7 @@ int scan_text(const unsigned char *block, size_t size, line_scan *scan)
         uint32_t value, span;
         if (line == scan->capacity)
             return 0;
-        stop = read_plain(start, &value, &span);
+        stop = read_plain(start, behind, &value, &span);
         end = stop != NULL && *stop == '\n' ? stop : memchr(start, '\n', (size_t)(behind - start));
         if (end == NULL)
             return 0;
@@ -250,10 +289,10 @@ int scan_text(const unsigned char *block, size_t size, line_scan *scan)
             scan->masked[plain] = (value & span) != 0;
             plain++;
         } else if (*start != '\n' && *start != '#') {
-            scan->odd[odd++] = (int64_t)line;
+            scan->odd[odd] = (int64_t)line;
+            scan->starts[odd] = start - block;
+            scan->ends[odd++] = end - block;
         }
-        scan->starts[line] = start - block;
-        scan->ends[line] = end - block;
         line++;
         at = end + 1;
     }

@@ -87,7 +87,7 @@ def test_flatten_is_idempotent(ranges: list[list[tuple[int, int]]]) -> None:
     again = []
     for number in range(len(ranges)):
         held = np.array([number in feeds_at(flat, int(start)) for start in flat.starts], np.bool_)
-        again.append(merge(Intervals(flat.starts[held], ends[held])))
+        again.append(merge(Intervals(flat.starts[held].astype(np.int64), ends[held])))
     assert same(flat, flatten(again, END4))
 
 

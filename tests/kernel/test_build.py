@@ -34,7 +34,7 @@ def test_the_source_compiles_without_a_warning(compiler: str, tmp_path: Path) ->
     include = sysconfig.get_paths()["include"]
     flags = ["-std=c11", "-O2", "-Wall", "-Wextra", "-Wshadow", "-Werror", "-fPIC", "-c", f"-I{include}"]
     sources = sorted(str(path) for path in FOLDER.glob("*.c"))
-    assert len(sources) == 4
+    assert len(sources) == 6
     done = subprocess.run([compiler, *flags, *sources], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
 

@@ -99,8 +99,8 @@ def _address_rows(number: int, block: bytes) -> Iterator[Rows]:
     numbers: list[int] = []
     texts: list[str] = []
     tokens: list[str] = []
-    for index in scan.odd.tolist():
-        raw = block[scan.starts[index] : scan.ends[index]]
+    for index, start, end in zip(scan.odd.tolist(), scan.starts.tolist(), scan.ends.tolist(), strict=True):
+        raw = block[start:end]
         if len(raw) > LONGEST_LINE:
             yield from _long_line(number + index, raw)
             continue

@@ -78,7 +78,8 @@ def blocks(body: bytes, size: int = BLOCK_SIZE) -> Iterator[tuple[int, bytes]]:
         if not block.endswith(b"\n"):
             block += b"\n"
         yield number, block
-        number += block.count(b"\n")
+        if start < len(body):
+            number += block.count(b"\n")
 
 
 def text_lines(block: bytes) -> list[str]:
