@@ -12,7 +12,7 @@ import shutil
 import statistics
 import subprocess
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from bench import servers
 from bench.data import LARGE4, Lists, questions
@@ -49,6 +49,14 @@ class Load(NamedTuple):
     p50: float
     p99: float
     cost: float
+
+
+class Ask(Protocol):
+    """Asks a server over so many connections for so long."""
+
+    def __call__(self, connections: int, seconds: int = SECONDS, /) -> Load:
+        """What it took."""
+        ...
 
 
 def rows(lists: Lists, data: Path) -> Iterator[Row]:
@@ -99,6 +107,23 @@ def _rows(connections: int, taken: dict[str, list[Load]]) -> Iterator[Row]:
 
 def _contenders(lists: Lists, data: Path, stack: ExitStack) -> dict[str, Callable[[int], Load]]:
     """Start all servers; how each is asked, by name. Both daemons, then the peers that are installed."""
+    script = ask_script(lists, data)
+    contenders: dict[str, Callable[[int], Load]] = {}
+    for choice in reversed(kernel.CHOICES):
+        server = stack.enter_context(servers.daemon(data, kernel=choice))
+        contenders[choice] = by_wrk(script, server)
+        contenders.setdefault(AIOHTTP, by_wrk(script, server, UNUSUAL))
+    geo = data / "geo.conf"
+    write_geo(data, geo)
+    if (peer := stack.enter_context(servers.nginx(data, geo))) is not None:
+        contenders[NGINX] = by_wrk(script, peer)
+    if (peer := stack.enter_context(servers.redis(LARGE4))) is not None:
+        contenders[REDIS] = _by_redis_benchmark(peer)
+    return contenders
+
+
+def ask_script(lists: Lists, data: Path) -> Path:
+    """Write what tells wrk to ask for the addresses of ``questions`` in turn."""
     script = data / "ask.lua"
     (data / "addresses.txt").write_text("\n".join(questions(lists, 4)) + "\n", encoding="ascii")
     script.write_text(
@@ -110,23 +135,13 @@ function request() number = number % #requests + 1; return requests[number] end
 """,
         encoding="ascii",
     )
+    return script
 
-    def by_wrk(server: servers.Server, *headers: str) -> Callable[[int], Load]:
-        worker = servers.worker_of(server)
-        return lambda connections: _wrk(script, server.port, worker, connections, headers)
 
-    contenders: dict[str, Callable[[int], Load]] = {}
-    for choice in reversed(kernel.CHOICES):
-        server = stack.enter_context(servers.daemon(data, kernel=choice))
-        contenders[choice] = by_wrk(server)
-        contenders.setdefault(AIOHTTP, by_wrk(server, UNUSUAL))
-    geo = data / "geo.conf"
-    write_geo(data, geo)
-    if (peer := stack.enter_context(servers.nginx(data, geo))) is not None:
-        contenders[NGINX] = by_wrk(peer)
-    if (peer := stack.enter_context(servers.redis(LARGE4))) is not None:
-        contenders[REDIS] = _by_redis_benchmark(peer)
-    return contenders
+def by_wrk(script: Path, server: servers.Server, *headers: str) -> Ask:
+    """How a server with one worker is asked."""
+    worker = servers.worker_of(server)
+    return lambda connections, seconds=SECONDS: _wrk(script, server.port, worker, connections, headers, seconds)
 
 
 def write_geo(data: Path, path: Path) -> None:
@@ -143,13 +158,15 @@ def write_geo(data: Path, path: Path) -> None:
                 file.write(f"{format_address(4, start)}-{format_address(4, end - 1)} {number};\n")
 
 
-def _wrk(script: Path, port: int, worker: int, connections: int, headers: tuple[str, ...]) -> Load:
+def _wrk(
+    script: Path, port: int, worker: int, connections: int, headers: tuple[str, ...], seconds: int = SECONDS
+) -> Load:
     options = [f"--header={header}" for header in (*HEADERS, *headers)]
-    command = ["wrk", "-t1", f"-c{connections}", f"-d{SECONDS}s", "--latency", "-s", str(script), *options]
+    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency", "-s", str(script), *options]
     before = servers.processor_seconds(worker)
     with servers.pinned(servers.CLIENT_CORE):
         said = subprocess.run(
-            [*command, f"http://127.0.0.1:{port}"], capture_output=True, text=True, timeout=60, check=True
+            [*command, f"http://127.0.0.1:{port}"], capture_output=True, text=True, timeout=seconds + 60, check=True
         ).stdout
     used = servers.processor_seconds(worker) - before
     if "Non-2xx" in said or "Socket errors" in said:

@@ -14,7 +14,8 @@ import numpy as np
 from bench.data import Lists, questions, text_of
 from bench.measure import Row, compared, in_turns, once
 from blocklistd import Snapshot
-from blocklistd.index.compile import Source, compile_index
+from blocklistd.index.compile import compile_index
+from blocklistd.index.coverage import Source
 from blocklistd.index.entries import FeedEntries
 from blocklistd.index.flatten import flatten
 from blocklistd.index.intervals import Intervals, merge

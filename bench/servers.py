@@ -86,27 +86,32 @@ def _wait_open(port: int, process: subprocess.Popen[Any]) -> None:
 
 
 @contextmanager
-def daemon(data: Path, **settings: str) -> Iterator[Server]:
-    """The daemon with one worker over a data folder; settings: ``BLOCKLISTD_…`` variables, as kernel="pure"."""
+def daemon(data: Path, *, workers: int = 1, **settings: str) -> Iterator[Server]:
+    """The daemon over a data folder; settings: ``BLOCKLISTD_…`` variables, as kernel="pure"."""
     catalogue = data / "feeds.yaml"
     feed = {"id": "none", "url": "https://example.org/list", "format": "lines", "category": "attacker"}
     catalogue.write_text(json.dumps({"feeds": [feed]}), encoding="utf-8")
     port = program.free_port()
-    command = program.command("serve", "--no-refresh", "--listen", f"127.0.0.1:{port}", "--workers", "1")
+    command = program.command("serve", "--no-refresh", "--listen", f"127.0.0.1:{port}", "--workers", str(workers))
     with started(command, port, program.environment(data, catalogue, **settings)) as server:
         yield server
 
 
 def worker_of(server: Server) -> int:
     """The pid of the only worker of the daemon or of nginx."""
+    return workers_of(server, 1)[0]
+
+
+def workers_of(server: Server, count: int) -> list[int]:
+    """The pids of so many workers."""
     limit = time.monotonic() + PATIENCE
     while time.monotonic() < limit:  # a port may be open before the worker is there
         children = Path(f"/proc/{server.pid}/task/{server.pid}/children").read_text(encoding="ascii").split()
-        for pid in children:
-            if b"worker" in Path(f"/proc/{pid}/cmdline").read_bytes():
-                return int(pid)
+        found = [int(pid) for pid in children if b"worker" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+        if len(found) >= count:
+            return found
         time.sleep(0.02)
-    raise RuntimeError(f"process {server.pid} has no worker after {PATIENCE:g} s")
+    raise RuntimeError(f"process {server.pid} has no {count} workers after {PATIENCE:g} s")
 
 
 def processor_seconds(pid: int) -> float:

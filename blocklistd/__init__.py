@@ -6,6 +6,7 @@ The parts, in the order in which data goes through them:
 - ``collect``    brings a list in: fetch politely, keep the last good body, unpack, parse, vet.
 - ``index``      compiles all lists into one snapshot of mapped files, and answers from it.
 - ``refresh``    one cycle of the above, in a process of its own.
+- ``reputation`` judges: score, origin, overrides, policy; a report says why.
 - ``web``        answers over HTTP.
 - ``daemon``     supervisor, workers and schedule.
 - ``cli``        the command line.
@@ -18,6 +19,8 @@ As a library, without any daemon:
 ('tor_bulk_exit',)
 """
 
+from typing import TYPE_CHECKING, Any
+
 from blocklistd.errors import (
     BadAddress,
     BlocklistdError,
@@ -28,8 +31,10 @@ from blocklistd.errors import (
     StorageFailed,
     UsageError,
 )
-from blocklistd.index import Listing, Snapshot
 from blocklistd.version import VERSION
+
+if TYPE_CHECKING:
+    from blocklistd.index import Listing, Snapshot
 
 __version__ = VERSION
 
@@ -46,3 +51,12 @@ __all__ = [
     "UsageError",
     "__version__",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Load the index when it is first asked for: the supervisor does without it."""
+    if name in {"Listing", "Snapshot"}:
+        from blocklistd import index
+
+        return getattr(index, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

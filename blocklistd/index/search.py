@@ -11,7 +11,8 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
-from socket import AF_INET, inet_pton
+from socket import AF_INET, AF_INET6, inet_pton
+from struct import Struct
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from blocklistd import kernel
@@ -33,6 +34,11 @@ SMALL_BATCH: Final = 64
 """Below this many addresses the single lookup is as fast as numpy, and needs no numpy."""
 
 _LOW64: Final = 2**64 - 1
+_LOW32: Final = 2**32 - 1
+_MAPPED: Final = 0xFFFF
+"""What stands above the low 32 bits of an IPv4-mapped address (::ffff:192.0.2.1), which is the IPv4 address."""
+
+_halves_of = Struct(">QQ").unpack
 
 
 class FeedSets:
@@ -107,19 +113,20 @@ class Segments6:
     def __len__(self) -> int:
         return len(self.high)
 
-    def listing(self, value: int) -> Listing:
-        """The listing of an address."""
-        high, root = value >> 64, self.root
-        if high >> 60 == GLOBAL6:
-            slot = high >> ROOT6_SHIFT & 0xFFFF
+    def listing(self, high: int, low: int) -> Listing:
+        """The listing of an address, given as its halves."""
+        starts, root = self.high, self.root
+        top = high >> ROOT6_SHIFT
+        if top >> 16 == GLOBAL6:
+            slot = top & 0xFFFF
             start, end = root[slot], root[slot + 1]
-        elif high >> 60 < GLOBAL6:
+        elif top >> 16 < GLOBAL6:
             start, end = 0, root[0]
         else:
-            start, end = root[ROOT_SLOTS], len(self.high)
-        index = bisect_right(self.high, high, start, end)
-        if index > start and self.high[index - 1] == high:
-            index = self._within(high, value & _LOW64, start, index)
+            start, end = root[ROOT_SLOTS], len(starts)
+        index = bisect_right(starts, high, start, end)
+        if index > start and starts[index - 1] == high:
+            index = self._within(high, low, start, index)
         number = self.numbers[index - 1]
         return self.sets.listings[number] or self.sets.listing(number)
 
@@ -190,27 +197,70 @@ class Lookup:
 
     def lookup(self, question: Any) -> Listing:
         """The listing of one address."""
+        high = 0
         try:
-            value = int.from_bytes(inet_pton(AF_INET, question))
+            if ":" in question:
+                high, value = _halves_of(inet_pton(AF_INET6, question))
+                six = high != 0 or value >> 32 != _MAPPED
+                if not six:
+                    value &= _LOW32
+            else:
+                value, six = int.from_bytes(inet_pton(AF_INET, question)), False
         except (OSError, TypeError, ValueError):
             family, value = self._resolve(question)
-            if family == 6:
-                return self._six.listing(value)
-        return self._four.listing(value)
+            six = family == 6
+            high, value = value >> 64, value & _LOW64
+        return self._six.listing(high, value) if six else self._four.listing(value)
 
     def lookup_many(self, questions: Sequence[Any]) -> list[Listing]:
         """The listings of many, in the order asked."""
         if len(questions) <= SMALL_BATCH:
             return [self.lookup(question) for question in questions]
+        kinds = set(map(type, questions))
+        listings = None
+        if kinds == {str}:
+            listings = self._lookup_texts(questions)
+        elif kinds == {int}:
+            listings = self._lookup_numbers(questions)
+        return self._lookup_any([self._resolve(question) for question in questions]) if listings is None else listings
+
+    def _lookup_texts(self, texts: Sequence[str]) -> list[Listing] | None:
+        """None if one is no address or an IPv4-mapped one."""
+        import numpy as np
+
+        fours = [text for text in texts if ":" not in text]
+        sixes = texts if not fours else [text for text in texts if ":" in text]
+        try:
+            packed4 = b"".join([inet_pton(AF_INET, text) for text in fours])
+            packed6 = b"".join([inet_pton(AF_INET6, text) for text in sixes]) if len(fours) < len(texts) else b""
+        except (OSError, ValueError):
+            return None
+        values = np.frombuffer(packed4, ">u4").astype(np.uint32)
+        if not packed6:
+            return self._four.listings(values)
+        halves = np.frombuffer(packed6, ">u8").astype(np.uint64)
+        high, low = halves[::2], halves[1::2]
+        if np.any((high == 0) & (low >> 32 == _MAPPED)):
+            return None
+        found6 = self._six.listings(high, low)
+        if not fours:
+            return found6
+        next4, next6 = iter(self._four.listings(values)), iter(found6)
+        return [next(next6 if ":" in text else next4) for text in texts]
+
+    def _lookup_numbers(self, numbers: Sequence[int]) -> list[Listing] | None:
+        """None if one is beyond 32 bits."""
         import numpy as np
 
         try:
-            packed = b"".join([inet_pton(AF_INET, question) for question in questions])
-        except (OSError, TypeError, ValueError):
-            return self._lookup_mixed([self._resolve(question) for question in questions])
-        return self._four.listings(np.frombuffer(packed, ">u4").astype(np.uint32))
+            values = np.array(numbers, np.int64)
+        except OverflowError:
+            return None
+        if values.min() < 0 or values.max() > _LOW32:
+            return None
+        return self._four.listings(values.astype(np.uint32))
 
-    def _lookup_mixed(self, addresses: list[tuple[int, int]]) -> list[Listing]:
+    def _lookup_any(self, addresses: list[tuple[int, int]]) -> list[Listing]:
         import numpy as np
 
         answers = [NOT_LISTED] * len(addresses)

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from functools import partial
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import msgpack
 import orjson
 
 from blocklistd import kernel
-from blocklistd.addresses import format_address, parse_address
+from blocklistd.addresses import canonical
 from blocklistd.errors import BadAddress
 
 if TYPE_CHECKING:
@@ -50,15 +50,17 @@ def problem_body(status: int, detail: str) -> bytes:
     return orjson.dumps(body)
 
 
-def canonical(text: str) -> str:
-    """The address as RFC 5952 writes it; raises BadAddress."""
-    family, value = parse_address(text)
-    return text if family == 4 and ":" not in text else format_address(family, value)
-
-
 def tail_of(snapshot_id: str, listing: Listing) -> tuple[bytes, bool]:
     """What the kernel asks once a listing: the end of an answer, behind the address, and whether it names a list."""
     return b'",' + orjson.dumps(facts(listing, snapshot_id))[1:], listing.listed
+
+
+def refusal(question: object, reason: str, *, packed: bool) -> bytes:
+    """The answer to a question of many that is none."""
+    if not isinstance(question, str | int | float | None):
+        question = None  # a list or object is not repeated, however deep it is
+    shown = question[:ECHOED] if isinstance(question, str) else question
+    return encode({"ip": shown, "error": reason}, packed=packed)
 
 
 class Answers:
@@ -67,7 +69,7 @@ class Answers:
     def __init__(self, snapshot: Snapshot, *, packed: bool = False) -> None:
         self._snapshot = snapshot
         self._packed = packed
-        self._tails: dict[int, bytes] = {}
+        self._tails: dict[int, str] = {}
         self._kept: list[Listing] = []
         self._path: Any = None
         self.asked = 0
@@ -81,18 +83,43 @@ class Answers:
         ip = canonical(text)
         if self._packed:
             return _pack({"ip": ip, **facts(listing, self._snapshot.id)})
-        return b'{"ip":"%b",%b' % (ip.encode(), self._tail(listing))
+        return f'{{"ip":"{ip}{self._tail(listing)}'.encode()
 
     def items(self, questions: Sequence[object]) -> list[bytes]:
         """The answers to many questions: what ``item`` gives for each."""
-        if self._packed or kernel.active is None or not isinstance(self._snapshot.searcher, kernel.active.Lookup):
+        if self._packed or not set(map(type, questions)) <= {str}:
             return [self.item(question) for question in questions]
+        if kernel.active is None or not isinstance(self._snapshot.searcher, kernel.active.Lookup):
+            return self._items(cast("Sequence[str]", questions))
         if self._path is None:
             self._path = kernel.active.HotPath(self._snapshot.searcher, (), partial(tail_of, self._snapshot.id))
         items, asked, listed = self._path.items(questions)
         self.asked += asked
         self.listed += listed
         return [self.item(question) if item is None else item for item, question in zip(items, questions, strict=True)]
+
+    def _items(self, texts: Sequence[str]) -> list[bytes]:
+        """The pure twin of the kernel's ``items``: one lookup for all if all are addresses."""
+        listings: Sequence[Listing | None]
+        try:
+            listings = self._snapshot.lookup_many(texts)
+        except BadAddress:
+            listings = [self._listing(text) for text in texts]
+        self.asked += sum([1 for listing in listings if listing is not None])
+        self.listed += sum([1 for listing in listings if listing is not None and listing.feeds])
+        tails, make = self._tails, self._tail
+        return [
+            f'{{"ip":"{canonical(text) if ":" in text else text}{tails.get(id(listing)) or make(listing)}'.encode()
+            if listing is not None
+            else self.item(text)
+            for text, listing in zip(texts, listings, strict=True)
+        ]
+
+    def _listing(self, text: str) -> Listing | None:
+        try:
+            return self._snapshot.lookup(text)
+        except BadAddress:
+            return None
 
     def item(self, question: object) -> bytes:
         """The answer to one question of many: a bad one is answered with the reason."""
@@ -105,22 +132,29 @@ class Answers:
 
     def refuse(self, question: object, reason: str) -> bytes:
         """The answer to a question that is none."""
-        if not isinstance(question, str | int | float | None):
-            question = None  # a list or object is not repeated, however deep it is
-        shown = question[:ECHOED] if isinstance(question, str) else question
-        return encode({"ip": shown, "error": reason}, packed=self._packed)
+        return refusal(question, reason, packed=self._packed)
 
-    def _tail(self, listing: Listing) -> bytes:
+    def _tail(self, listing: Listing) -> str:
         tail = self._tails.get(id(listing))
         if tail is None:
-            tail = self._tails[id(listing)] = orjson.dumps(facts(listing, self._snapshot.id))[1:]
+            tail = self._tails[id(listing)] = tail_of(self._snapshot.id, listing)[0].decode()
             self._kept.append(listing)  # keeps the id from being used again
         return tail
 
 
-def join(answers: list[bytes], *, packed: bool) -> bytes:
-    """Encoded answers as one encoded array."""
+def array_header(count: int) -> bytes:
+    """What stands before the items of an array in msgpack."""
+    header: bytes = msgpack.Packer().pack_array_header(count)
+    return header
+
+
+def part(answers: list[bytes], *, packed: bool) -> bytes:
+    """Encoded answers as a part of an encoded array."""
+    return (b"" if packed else b",").join(answers)
+
+
+def join(parts: list[bytes], count: int, *, packed: bool) -> bytes:
+    """Parts with so many answers together as one encoded array."""
     if packed:
-        header: bytes = msgpack.Packer().pack_array_header(len(answers))
-        return header + b"".join(answers)
-    return b"[%b]" % b",".join(answers)
+        return b"".join([array_header(count), *parts])
+    return b"".join([b"[", part(parts, packed=False), b"]"])

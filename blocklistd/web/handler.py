@@ -34,14 +34,21 @@ LIMITS: Final[dict[str, Any]] = {
 
 
 class Connection(web.RequestHandler):
-    """One connection that aiohttp reads. ``left`` is called when it is gone."""
+    """One connection that aiohttp reads. ``left`` is called when it is gone; guarded: each request needs a key."""
 
-    __slots__ = ("_left", "_patience")
+    __slots__ = ("_left", "_patience", "guarded")
 
     def __init__(
-        self, server: web.Server, *, loop: asyncio.AbstractEventLoop, left: Callable[[], None], **limits: Any
+        self,
+        server: web.Server,
+        *,
+        loop: asyncio.AbstractEventLoop,
+        left: Callable[[], None],
+        guarded: bool = False,
+        **limits: Any,
     ) -> None:
         super().__init__(server, loop=loop, **limits)
+        self.guarded = guarded
         self._left = left
         self._patience: asyncio.TimerHandle | None = None
 
@@ -79,10 +86,10 @@ class Connection(web.RequestHandler):
 
 
 def handler_factory(
-    server: web.Server, loop: asyncio.AbstractEventLoop, **limits: Any
+    server: web.Server, loop: asyncio.AbstractEventLoop, *, guarded: bool = False, **limits: Any
 ) -> Callable[[Callable[[], None]], Connection]:
     """What makes the handler that a connection is handed over to; it takes what to call when that is gone.
 
-    limits: instead of those in ``LIMITS``.
+    guarded: whether each request needs a key; limits: instead of those in ``LIMITS``.
     """
-    return lambda left: Connection(server, loop=loop, left=left, **{**LIMITS, **limits})
+    return lambda left: Connection(server, loop=loop, left=left, guarded=guarded, **{**LIMITS, **limits})
