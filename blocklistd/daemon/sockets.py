@@ -1,7 +1,7 @@
 """Where to listen: addresses of the settings, or the sockets systemd hands over; and whether that is allowed.
 
 Takes texts (``host:port``, ``unix:/path``), gives listening sockets. Beyond loopback and unix sockets nothing is
-opened without ``allow_anonymous``. Light: standard library only.
+opened without ``allow_anonymous`` or a key that callers can be asked for. Light: standard library only.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import os
 import socket
 import stat
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -19,7 +20,7 @@ from blocklistd.settings import parse_listen
 from blocklistd.web.loopback import is_loopback
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, MutableMapping
+    from collections.abc import Callable, Iterable, Mapping, MutableMapping
 
 BACKLOG: Final = 1024
 FIRST_HANDLE: Final = 3
@@ -28,22 +29,28 @@ SOCKET_MODE: Final = 0o660
 
 
 def open_sockets(
-    addresses: Iterable[str], *, allow_anonymous: bool, environment: MutableMapping[str, str]
+    addresses: Iterable[str],
+    *,
+    allow_anonymous: bool,
+    environment: MutableMapping[str, str],
+    has_keys: Callable[[], bool] = lambda: False,
 ) -> list[socket.socket]:
     """Listening sockets: systemd's if it hands any over, else one or more for each address.
 
+    has_keys: asked only where an address can be reached from beyond this host.
     Raises UsageError where an address may not be served, StartFailed where one cannot. The LISTEN_ variables are
     taken out of ``environment``: they are meant for this process only.
     """
     sockets = inherited_sockets(environment)
+    require = partial(require_allowed, allow_anonymous=allow_anonymous, has_keys=has_keys)
     try:
         if sockets:
             for listener in sockets:
                 if listener.family != socket.AF_UNIX:
-                    require_allowed(listener.getsockname()[0], describe(listener), allow_anonymous=allow_anonymous)
+                    require(listener.getsockname()[0], describe(listener))
             return sockets
         for address in addresses:
-            sockets += _open(address, allow_anonymous=allow_anonymous)
+            sockets += _open(address, require)
     except BaseException:
         close_sockets(sockets)
         raise
@@ -69,14 +76,22 @@ def inherited_sockets(environment: MutableMapping[str, str]) -> list[socket.sock
     return sockets
 
 
-def require_allowed(host: str, shown: str, *, allow_anonymous: bool) -> None:
-    """Refuse an address beyond this host; raises UsageError."""
-    if allow_anonymous or is_loopback(host):
+def require_allowed(host: str, shown: str, *, allow_anonymous: bool, has_keys: Callable[[], bool]) -> None:
+    """Refuse an address beyond this host where nobody could be asked for a key; raises UsageError."""
+    if allow_anonymous or is_loopback(host) or has_keys():
         return
     raise UsageError(
-        f"{shown} can be reached from beyond this host, and no keys are configured. Listen on 127.0.0.1, [::1] or "
-        "unix:/path, or add --allow-anonymous to let anyone who reaches it ask."
+        f"{shown} can be reached from beyond this host, and there are no keys. Listen on 127.0.0.1, [::1] or "
+        "unix:/path, make a key with blocklistd key add NAME --scope read, or add --allow-anonymous to let anyone who "
+        "reaches it ask."
     )
+
+
+def needs_key(listener: socket.socket, *, allow_anonymous: bool) -> bool:
+    """Whether requests that come in on a listening socket need a key: it can be reached from beyond this host."""
+    if allow_anonymous or listener.family == socket.AF_UNIX:
+        return False
+    return not is_loopback(listener.getsockname()[0])
 
 
 def describe(listener: socket.socket) -> str:
@@ -108,7 +123,7 @@ def remove_socket_files(files: Mapping[Path, int]) -> None:
                 path.unlink()
 
 
-def _open(address: str, *, allow_anonymous: bool) -> list[socket.socket]:
+def _open(address: str, require: Callable[[str, str], None]) -> list[socket.socket]:
     target = parse_listen(address)
     if isinstance(target, Path):
         return [_open_unix(target)]
@@ -120,7 +135,7 @@ def _open(address: str, *, allow_anonymous: bool) -> list[socket.socket]:
         raise StartFailed(f"cannot listen on {address}: {host} is no address of this host ({reason})") from None
     names = list(dict.fromkeys((family, (str(name[0]), *name[1:])) for family, _, _, _, name in found))
     for _, name in names:
-        require_allowed(name[0], address, allow_anonymous=allow_anonymous)
+        require(name[0], address)
     sockets: list[socket.socket] = []
     try:
         for family, name in names:

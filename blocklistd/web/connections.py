@@ -1,7 +1,8 @@
 """What the connections of a worker share: the hot path, the clock, how many there may be, and their end.
 
 Takes the worker's service and what connections are handed over to; gives ``create_server`` a protocol for each
-connection (``protocol``). Light: no aiohttp.
+connection (``protocol``). Light: no aiohttp. Plain lookups are answered before aiohttp is there; what is to be handed
+over waits for it.
 """
 
 from __future__ import annotations
@@ -9,17 +10,17 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Callable
 from email.utils import formatdate
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from blocklistd.errors import BadAddress, NoSnapshot
 from blocklistd.metrics import REFUSED, REQUESTS, SLOT_OF
+from blocklistd.web.credentials import presented_in
 from blocklistd.web.hot import MOST, NOTHING, is_beginning, open_path, read_head, refusal
 from blocklistd.web.protocol import ANSWERED, ASKED, FOUND, LookupProtocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from blocklistd.index import Snapshot
     from blocklistd.web.hot import AnyPath, Head
     from blocklistd.web.service import Service
@@ -50,6 +51,9 @@ class Handler(Protocol):
         """A request has begun whose head must be complete in ``patience`` seconds."""
 
 
+MakeHandler = Callable[[Callable[[], None]], Handler]
+
+
 class Mixed(NamedTuple):
     """The answers of a turn in which not every request was usual.
 
@@ -66,18 +70,23 @@ class Mixed(NamedTuple):
 class Connections:
     """All connections of a worker. ``accept`` is what ``create_server`` calls for each.
 
-    make_handler: makes what a connection is handed over to, and takes what that calls when it is gone. most: so many
-    are open at a time. plain: whether plain lookups are answered here; without, every connection is handed over.
+    make_handler: makes what a connection is handed over to, and takes what that calls when it is gone; None until
+    ``hand_over_to`` says so. most: so many are open at a time. plain: whether plain lookups are answered here; without,
+    every connection is handed over. guarded: each request needs a key, so only header blocks with a good one are
+    remembered as harmless, and all are forgotten when keys change. beside: others of the same worker, which count
+    towards the same limit.
     """
 
     def __init__(
         self,
         service: Service,
-        make_handler: Callable[[Callable[[], None]], Handler],
+        make_handler: MakeHandler | None = None,
         *,
         most: int = 8192,
         idle: float = IDLE,
         plain: bool = True,
+        guarded: bool = False,
+        beside: Connections | None = None,
     ) -> None:
         self.service = service
         self.loop = asyncio.get_running_loop()
@@ -91,7 +100,12 @@ class Connections:
         self.next_second = float("-inf")
         self.here: set[LookupProtocol] = set()
         self.lingering = 0
+        self.guarded = guarded
+        self._keys = service.state.keys
+        self.together: list[Connections] = [] if beside is None else beside.together
+        self.together.append(self)
         self._make_handler = make_handler
+        self._waiting: list[LookupProtocol] = []
         self._handed_over = 0
         self._known: set[bytes] = set()
         self._path: AnyPath | None = None
@@ -101,7 +115,12 @@ class Connections:
 
     @property
     def open(self) -> int:
-        """How many there are, of both kinds."""
+        """How many the worker has, here and handed over."""
+        return sum(one.own for one in self.together)
+
+    @property
+    def own(self) -> int:
+        """How many of them are these."""
         return len(self.here) + self._handed_over
 
     def accept(self) -> asyncio.Protocol:
@@ -109,7 +128,10 @@ class Connections:
         return LookupProtocol(self)
 
     def renew(self) -> None:
-        """Follow the clock and the snapshot; done when a second has begun or the snapshot has changed."""
+        """Follow the clock, the snapshot and the keys; done when a second has begun or one of them has changed."""
+        if self._keys is not self.service.state.keys:
+            self._keys = self.service.state.keys
+            self._known.clear()
         now = time.time()
         self.next_second = time.monotonic() + 1 - now % 1
         self._date = formatdate(int(now), usegmt=True).encode()
@@ -123,12 +145,18 @@ class Connections:
     def read(self, data: bytes) -> tuple[Head | None, bool]:
         """The plain request that ``data`` begins with, and whether its header block is seen for the first time."""
         head = read_head(data)
+        if self.guarded and head is not None and head.block not in self._known and not self._has_key(head.block):
+            return None, False  # the routes refuse it
         fresh = head is not None and head.block not in self._known
         if head is not None and fresh:
             if len(self._known) >= MOST_BLOCKS:
                 self._known.clear()
             self._known.add(head.block)
         return head, fresh
+
+    def _has_key(self, block: bytes) -> bool:
+        keys = self.service.state.keys
+        return keys is not None and keys.find(*presented_in(block)) is not None
 
     def is_beginning(self, data: bytes) -> bool:
         """Whether ``data`` may become a plain request."""
@@ -177,8 +205,21 @@ class Connections:
             return refusal(503, str(error), self._date), SLOT_OF[REQUESTS, ("ip", "5xx")]
         return None
 
-    def make_handler(self) -> Handler:
-        """What a connection is handed over to, counted until it is gone."""
+    def hand_over_to(self, make_handler: MakeHandler) -> None:
+        """From now on connections can be handed over; those that wait for it are."""
+        self._make_handler = make_handler
+        waiting, self._waiting = self._waiting, []
+        for one in waiting:
+            one.take_up()
+
+    def wait(self, one: LookupProtocol) -> None:
+        """Remember a connection that is to be handed over as soon as that can be."""
+        self._waiting.append(one)
+
+    def make_handler(self) -> Handler | None:
+        """What a connection is handed over to, counted until it is gone; None if it must wait."""
+        if self._make_handler is None:
+            return None
         self._handed_over += 1
         return self._make_handler(self._handler_left)
 

@@ -29,8 +29,9 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from blocklistd import kernel
+from blocklistd.addresses import canonical
 from blocklistd.errors import BadAddress
-from blocklistd.web.bodies import canonical, encode, facts, problem_body, tail_of
+from blocklistd.web.bodies import encode, facts, problem_body, tail_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -54,9 +55,12 @@ HARMLESS: Final = frozenset(
     {
         *(b"host", b"user-agent", b"accept", b"accept-encoding", b"accept-language", b"connection"),
         *(b"cache-control", b"pragma", b"dnt", b"x-request-id", b"traceparent", b"tracestate"),
+        *(b"authorization", b"x-api-key"),
     }
 )
-"""Headers that change nothing about an answer, apart from what ``is_harmless`` looks at in their values."""
+"""Headers that change nothing about an answer, apart from what ``is_harmless`` looks at in their values.
+
+Keys do not either: where one is needed, ``known`` holds only blocks whose key is good."""
 
 _HEADER: Final = re.compile(rb"([A-Za-z-]{1,40}): ?([\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?)")
 _HOST: Final = re.compile(rb"(?:[A-Za-z0-9._-]{1,255}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")

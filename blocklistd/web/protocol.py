@@ -28,7 +28,8 @@ class LookupProtocol(asyncio.Protocol):
     """One connection, until it is handed over.
 
     ``_rest`` holds bytes that are not answered yet: the beginning of a plain request, or requests whose turn comes when
-    others have had theirs or when the client has read more. While it waits for its turn or the client, nothing is read.
+    others have had theirs or when the client has read more, or a request that waits for aiohttp to be there. While it
+    waits for any of these, nothing is read.
     """
 
     __slots__ = ("_connections", "_heard", "_idle", "_paused", "_rest", "_transport", "_turn")
@@ -125,12 +126,25 @@ class LookupProtocol(asyncio.Protocol):
         transport, connections = self._transport, self._connections
         assert transport is not None
         handler = connections.make_handler()
+        if handler is None:
+            self._rest = data
+            transport.pause_reading()
+            connections.wait(self)
+            return
         self._forget()  # nothing is read while writing is paused, so it never is here
         transport.set_protocol(handler)  # type: ignore[arg-type]  # it is one
         handler.connection_made(transport)
         if data:
             handler.expect_head(self._heard + connections.idle - time.monotonic())
             handler.data_received(data)
+
+    def take_up(self) -> None:
+        """Hand over what waited: that can be done now."""
+        if self._transport is None or self._transport.is_closing():
+            return
+        data, self._rest = self._rest, b""
+        self._transport.resume_reading()
+        self._hand_over(data)
 
     def pause_writing(self) -> None:
         """The client reads more slowly than it asks: read no more until it has caught up."""

@@ -41,14 +41,15 @@ class Side:
     servers: Sequence[asyncio.AbstractServer]
 
     @classmethod
-    async def open(cls, data: Path, path: Path, *, idle: float = 75.0, **options: Any) -> Self:
+    async def open(cls, data: Path, path: Path, *, idle: float = 75.0, guarded: bool = False, **options: Any) -> Self:
         service = make_service(data)
+        service.state.load()
         runner = web.AppRunner(make_app(service), shutdown_timeout=0.5)
         await runner.setup()
         assert runner.server is not None
         loop = asyncio.get_running_loop()
-        make_handler = handler_factory(runner.server, loop, keepalive_timeout=idle)
-        connections = Connections(service, make_handler, idle=idle, **options)
+        make_handler = handler_factory(runner.server, loop, guarded=guarded, keepalive_timeout=idle)
+        connections = Connections(service, make_handler, idle=idle, guarded=guarded, **options)
         tcp = await loop.create_server(connections.accept, "127.0.0.1", 0)
         unix = await loop.create_unix_server(connections.accept, str(path))
         return cls(service, connections, runner, tcp.sockets[0].getsockname(), path, (tcp, unix))
@@ -58,6 +59,7 @@ class Side:
             server.close()
         await self.connections.close()
         await self.runner.cleanup()
+        self.service.state.close()
         await rounds()
 
     async def connect(self, *, unix: bool = False) -> Client:
