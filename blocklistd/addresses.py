@@ -17,8 +17,6 @@ import socket
 from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
-import netaddr
-
 from blocklistd import kernel
 from blocklistd.errors import BadAddress
 
@@ -86,11 +84,24 @@ def format_address(family: int, value: int) -> str:
     return socket.inet_ntop(socket.AF_INET6, value.to_bytes(16))
 
 
+def canonical(text: str) -> str:
+    """One plain address rewritten as ``format_address`` writes it. Raises BadAddress."""
+    try:
+        if ":" in text and any((packed := socket.inet_pton(socket.AF_INET6, text))[:10]):
+            return socket.inet_ntop(socket.AF_INET6, packed)
+    except (OSError, ValueError):
+        pass  # parse_address says why
+    family, value = parse_address(text)
+    return text if family == 4 and ":" not in text else format_address(family, value)
+
+
 def networks_of(family: int, first: int, last: int) -> list[str]:
     """The smallest list of CIDR networks that covers an inclusive range, ascending."""
     if first & (last - first) == 0 and (last - first + 1).bit_count() == 1:  # one network: the usual case
         length = (32 if family == 4 else 128) - (last - first).bit_length()
         return [f"{format_address(family, first)}/{length}"]
+    import netaddr
+
     start, end = netaddr.IPAddress(first, version=family), netaddr.IPAddress(last, version=family)
     return [f"{format_address(family, net.first)}/{net.prefixlen}" for net in netaddr.iprange_to_cidrs(start, end)]
 
@@ -253,6 +264,32 @@ SPECIAL: Final = _entries(
 )
 """Space that is never a public visitor: the IANA special-purpose registries (RFC 6890 and its updates), multicast
 and class E. ``exclude: [bogons]`` takes these out of a feed."""
+
+
+_NAT64: Final = 0x0064_FF9B << 64
+_LOCAL_NAT64: Final = 0x0064_FF9B_0001 << 48
+
+
+def is_translated(value: int) -> bool:
+    """Whether an IPv6 address is IPv4 behind a translator: 64:ff9b::/96 (RFC 6052) or 64:ff9b:1::/96 (RFC 8215)."""
+    return value >> 32 in {_NAT64, _LOCAL_NAT64}
+
+
+def embedded_ipv4(value: int) -> int | None:
+    """The public IPv4 address inside an IPv6 address, None where there is none for sure.
+
+    Knows NAT64 (the forms of ``is_translated``), 6to4 (2002::/16, RFC 3056) and Teredo (2001::/32, RFC 4380: the
+    client, written inverted). A special-use address inside is none: such forms are invalid or of one's own network.
+    """
+    if is_translated(value):
+        inner = value & MAX4
+    elif value >> 112 == 0x2002:
+        inner = value >> 80 & MAX4
+    elif value >> 96 == 0x2001_0000:
+        inner = value & MAX4 ^ MAX4
+    else:
+        return None
+    return None if is_special(4, inner) else inner
 
 
 def is_special(family: int, value: int) -> bool:

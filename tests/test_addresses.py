@@ -15,8 +15,11 @@ from blocklistd.addresses import (
     MAX6,
     SPECIAL,
     Entry,
+    canonical,
+    embedded_ipv4,
     format_address,
     is_special,
+    is_translated,
     netmask_length,
     networks_of,
     parse_address,
@@ -59,10 +62,13 @@ def test_question_is_read_like_the_standard_library(text: str) -> None:
     if expected is None or "%" in text:
         with pytest.raises(BadAddress):
             parse_address(text)
+        with pytest.raises(BadAddress):
+            canonical(text)
         return
     mapped = expected.ipv4_mapped if isinstance(expected, ipaddress.IPv6Address) else None
     expected = mapped or expected
     assert parse_address(text) == (expected.version, int(expected))
+    assert canonical(text) == str(expected)
 
 
 @pytest.mark.parametrize(
@@ -105,7 +111,7 @@ def test_ipv6_round_trip(value: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "canonical"),
+    ("text", "written"),
     [
         ("2001:DB8:0:0:1:0:0:1", "2001:db8::1:0:0:1"),
         ("2001:db8:0:1:1:1:1:1", "2001:db8:0:1:1:1:1:1"),
@@ -116,9 +122,9 @@ def test_ipv6_round_trip(value: int) -> None:
         ("::ffff:c000:201", "192.0.2.1"),
     ],
 )
-def test_canonical_text(text: str, canonical: str) -> None:
+def test_canonical_text(text: str, written: str) -> None:
     """The rules of RFC 5952 section 4, by example."""
-    assert format_address(*parse_address(text)) == canonical
+    assert format_address(*parse_address(text)) == canonical(text) == written
 
 
 # ── networks of a range ───────────────────────────────────────────────────────────────────────────────
@@ -361,3 +367,63 @@ def test_special_space_is_what_the_standard_library_knows() -> None:
         for value in (special.first, special.last):
             end = ipaddress.ip_address(format_address(special.family, value))
             assert text in newer or not end.is_global or end.is_multicast, text
+
+
+# ── IPv4 inside IPv6 ──────────────────────────────────────────────────────────────────────────────────
+
+
+def test_nat64_teredo_and_6to4_give_the_address_inside() -> None:
+    """Public addresses come out of the forms as the standards lay them out."""
+    inside = {
+        "64:ff9b::808:808": "8.8.8.8",
+        "64:ff9b:1::909:909": "9.9.9.9",
+        "2002:808:404::1": "8.8.4.4",
+        "2002:808:404:ffff:ffff:ffff:ffff:ffff": "8.8.4.4",
+        "2001:0:808:808:8000:63bf:f7f7:fbfb": "8.8.4.4",
+    }
+    for outer, inner in inside.items():
+        value = embedded_ipv4(parse_address(outer).value)
+        assert value is not None
+        assert format_address(4, value) == inner, outer
+
+
+def test_the_examples_of_the_standards_hold_documentation_space_and_so_nothing() -> None:
+    """RFC 6052 section 2.4, RFC 4380 section 2.6 and friends: 192.0.2.0/24 inside is no visitor's address."""
+    for text in ("64:ff9b::c000:221", "2002:c000:204::", "2001:0:4136:e378:8000:63bf:3fff:fdd2"):
+        assert embedded_ipv4(parse_address(text).value) is None
+
+
+@pytest.mark.parametrize("inner", ["10.0.0.1", "127.0.0.1", "192.168.1.1", "169.254.169.254", "224.0.0.1", "0.0.0.1"])
+def test_special_space_inside_is_none(inner: str) -> None:
+    """A private, local or multicast IPv4 address inside any of the forms counts for nothing."""
+    value = parse_address(inner).value
+    forms = (0x64FF9B << 96 | value, 0x2002 << 112 | value << 80, 0x20010000 << 96 | value ^ MAX4)
+    assert [embedded_ipv4(form) for form in forms] == [None] * 3
+
+
+@given(st.integers(0, MAX4), st.integers(0, 2**64 - 1))
+def test_embedding_is_what_the_standard_library_unpacks(inner: int, noise: int) -> None:
+    """6to4 and Teredo agree with ``ipaddress``, whatever stands in the other bits."""
+    expected = None if is_special(4, inner) else inner
+    sixtofour = ipaddress.IPv6Address(0x2002 << 112 | inner << 80 | noise)
+    assert sixtofour.sixtofour == ipaddress.IPv4Address(inner)
+    assert embedded_ipv4(int(sixtofour)) == expected
+    teredo = ipaddress.IPv6Address(0x20010000 << 96 | noise << 32 | inner ^ MAX4)
+    assert teredo.teredo is not None
+    assert teredo.teredo[1] == ipaddress.IPv4Address(inner)
+    assert embedded_ipv4(int(teredo)) == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["::808:808", "64:ff9b:0:1::808:808", "64:ff9b:1:1::808:808", "2001:1::808:808", "2003:808:404::", "2606:4700::1"],
+)
+def test_other_addresses_hold_nothing(text: str) -> None:
+    """Neighbouring prefixes and forms that could be read in two ways give none."""
+    assert embedded_ipv4(parse_address(text).value) is None
+
+
+def test_translated_addresses_are_known_by_prefix() -> None:
+    """Only the two prefixes of translators, not the tunnels."""
+    found = [is_translated(parse_address(text).value) for text in ("64:ff9b::a00:1", "64:ff9b:1::1", "2002:a00:1::")]
+    assert found == [True, True, False]
