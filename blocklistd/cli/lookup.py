@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import TYPE_CHECKING
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
 from blocklistd.addresses import format_address
 from blocklistd.cli import with_settings
-from blocklistd.errors import BadAddress
+from blocklistd.errors import BadAddress, StorageFailed, UsageError
+from blocklistd.index.listing import Listing
 from blocklistd.index.snapshot import Snapshot, address_of
+from blocklistd.units import parse_past
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from typing import BinaryIO
 
-    from blocklistd.index.listing import Listing
+    from blocklistd.index.history import History
     from blocklistd.settings import Settings
 
 CHUNK = 2**18
@@ -28,6 +32,7 @@ LONGEST_LINE = 1_000
 @click.argument("addresses", nargs=-1, metavar="[ADDRESS]...")
 @click.option("--networks", is_flag=True, help="Also show the network in which each list names the address.")
 @click.option("--listed", "only_listed", is_flag=True, help="Print only addresses that are listed.")
+@click.option("--as-of", "as_of", metavar="TIME", help="As it was then: 2026-11-01T12:00:00Z, or 3d (days ago).")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 @with_settings("data")
 def command(
@@ -35,6 +40,7 @@ def command(
     addresses: tuple[str, ...],
     networks: bool,
     only_listed: bool,
+    as_of: str | None,
     as_json: bool,
 ) -> int:
     """Name the lists that hold an address; without ADDRESS, read them from standard input, one a line.
@@ -45,17 +51,20 @@ def command(
     Examples:
       blocklistd lookup 192.0.2.1 2001:db8::1
       blocklistd lookup --networks 192.0.2.1
+      blocklistd lookup --as-of 3d 192.0.2.1
       cut -d' ' -f1 access.log | sort -u | blocklistd lookup --listed
     """  # noqa: D301
+    if as_of is not None and networks:
+        raise UsageError("--networks are those of now: leave it out with --as-of")
     if not addresses and sys.stdin.isatty():
         click.echo("reading addresses from standard input, one a line; end with Ctrl-D", err=True)
     some, trouble = False, False
-    with Snapshot.open_current(settings.data) as snapshot:
+    with Snapshot.open_current(settings.data) as snapshot, _past(settings, snapshot, as_of) as past:
         if snapshot.problem:
             click.echo(f"blocklistd: {snapshot.problem}", err=True)
         for questions in _batches(addresses):
             lines = []
-            for question, answer in _answers(snapshot, questions):
+            for question, answer in _answers(snapshot, questions, past):
                 if isinstance(answer, BadAddress):
                     trouble = True
                     click.echo(f"blocklistd: {answer}", err=True)
@@ -66,6 +75,38 @@ def command(
             if lines:
                 click.echo("\n".join(lines))
     return 2 if trouble else 0 if some else 1
+
+
+class _Past(NamedTuple):
+    """The state of an earlier time. then: the generation in force; catalogue: the order of feeds in an answer."""
+
+    history: History
+    then: int
+    catalogue: tuple[str, ...]
+
+    def listing(self, question: str, present: Listing) -> Listing:
+        """What the answer was."""
+        return Listing(self.history.feeds_at(*address_of(question), self.then, present.feeds, self.catalogue))
+
+
+@contextmanager
+def _past(settings: Settings, snapshot: Snapshot, as_of: str | None) -> Iterator[_Past | None]:
+    """The past that ``--as-of`` names, None without it. Raises UsageError: exit status 1 would mean not listed."""
+    if as_of is None:
+        yield None
+        return
+    from blocklistd.index.history import History
+
+    try:
+        moment = parse_past(as_of, time.time())
+    except ValueError as error:
+        raise UsageError(f"--as-of: {error}") from None
+    try:
+        with History.open(settings.data, snapshot.generation) as history:
+            then = history.generation_at(moment)
+            yield _Past(history, then, tuple(record.id for record in snapshot.feeds))
+    except StorageFailed as error:
+        raise UsageError(str(error)) from error
 
 
 def _batches(addresses: Sequence[str]) -> Iterator[list[str]]:
@@ -87,7 +128,14 @@ def _texts(lines: Iterable[bytes]) -> list[str]:
     return [text for text in texts if text]
 
 
-def _answers(snapshot: Snapshot, questions: list[str]) -> Iterator[tuple[str, Listing | BadAddress]]:
+def _answers(
+    snapshot: Snapshot, questions: list[str], past: _Past | None
+) -> Iterator[tuple[str, Listing | BadAddress]]:
+    for question, answer in _answers_now(snapshot, questions):
+        yield question, answer if past is None or isinstance(answer, BadAddress) else past.listing(question, answer)
+
+
+def _answers_now(snapshot: Snapshot, questions: list[str]) -> Iterator[tuple[str, Listing | BadAddress]]:
     try:
         yield from zip(questions, snapshot.lookup_many(questions), strict=True)
     except BadAddress:

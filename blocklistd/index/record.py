@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 from blocklistd.index.layout import SectionReference
@@ -53,6 +53,17 @@ class FeedRecord:
     """The date the list itself bears."""
     section: SectionReference
     """Its entries as the list wrote them."""
+    covers: str = ""
+    """Digest of everything that what it covers was made from; empty in snapshots of older versions."""
+    since: float = 0.0
+    """First seen of everything that ``seen`` does not tell otherwise."""
+    seen: SectionReference | None = None
+    """First and last seen by stretch or name (see ``seen.Seen``); None where all of it came at ``first_seen``."""
+
+    @property
+    def first_seen(self) -> float:
+        """First seen of all that the feed names, where it has no section ``seen``."""
+        return self.since or self.changed_at
 
     def as_document(self) -> dict[str, Any]:
         """For the manifest."""
@@ -61,8 +72,11 @@ class FeedRecord:
     @classmethod
     def from_document(cls, document: Mapping[str, Any]) -> FeedRecord:
         """From a manifest; raises KeyError or TypeError where it is not one."""
-        values = {field.name: document[field.name] for field in fields(cls)}
+        present = [field.name for field in fields(cls) if field.default is MISSING or field.name in document]
+        values = {name: document[name] for name in present}
         values["includes"] = tuple(values["includes"])
         values["rejects"] = tuple((line, text, reason) for line, text, reason in values["rejects"])
         values["section"] = SectionReference(**values["section"])
+        if values.get("seen") is not None:
+            values["seen"] = SectionReference(**values["seen"])
         return cls(**values)

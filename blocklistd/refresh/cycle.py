@@ -1,9 +1,9 @@
 """The whole pass: every enabled feed is brought in, all are compiled, a snapshot is published.
 
-    lock ─ sweep ─ feeds at once (fetch ─ parse ─ vet ─ keep) ─ compile ─ publish ─ retain
+    lock ─ sweep ─ feeds at once (fetch ─ parse ─ vet ─ keep) ─ compile and publish ─ retain
 
-A feed that fails keeps its last good entries. Nothing is published where nothing changed, and a pass that is killed
-at any moment leaves the old snapshot in force and is made up for by the next one.
+A feed that fails keeps its last good entries. Nothing is published where nothing changed or a snapshot is pinned, and a
+pass that is killed at any moment leaves the old snapshot in force and is made up for by the next one.
 """
 
 from __future__ import annotations
@@ -22,23 +22,24 @@ from blocklistd.collect.state import FeedState, read_states
 from blocklistd.collect.store import sweep
 from blocklistd.errors import NoSnapshot, SnapshotCorrupt, StorageFailed, UsageError
 from blocklistd.files import write_atomically
-from blocklistd.index.compile import Source, compile_index
-from blocklistd.index.entries import decode_entries
-from blocklistd.index.folder import point_to, published
-from blocklistd.index.layout import SECTIONS, Section
-from blocklistd.index.publish import is_whole, next_generation, prepare_folders, publish, retain, write_section
+from blocklistd.index.publish import prepare_folders, retain
 from blocklistd.index.snapshot import Snapshot
+from blocklistd.refresh.canaries import own_canaries, read_canaries
+from blocklistd.refresh.decisions import Decisions
 from blocklistd.refresh.feeds import Brought, Listener, Pass
 from blocklistd.refresh.lanes import Lanes
 from blocklistd.refresh.lock import refresh_lock
+from blocklistd.refresh.publishing import Published, compile_and_publish, pin_of
 from blocklistd.refresh.report import RefreshReport
+from blocklistd.reputation.host import look, record_host
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Callable, Collection, Sequence
     from pathlib import Path
 
     from blocklistd.catalogue import Catalogue, Feed
     from blocklistd.index.record import FeedRecord
+    from blocklistd.refresh.measure import Canary
     from blocklistd.settings import Settings
 
 SECRET_SIZE: Final = 32
@@ -56,10 +57,13 @@ async def refresh(
     *,
     names: Collection[str] = (),
     force: bool = False,
+    canaries: tuple[Canary, ...] | None = None,
+    clock: Callable[[], float] = time.time,
 ) -> RefreshReport:
     """Make one pass over the data folder of the settings.
 
-    names: ask only these feeds, and now; force: ask all now. Neither overrides a floor. Raises RefreshBusy,
+    names: ask only these feeds, and now; force: ask all now. Neither overrides a floor. canaries: what no list of risk
+    should name, None for public resolvers and the addresses of this host. clock: the time of day. Raises RefreshBusy,
     StorageFailed, UsageError (an unknown feed, or none enabled).
     """
     feeds = catalogue.enabled(settings.use)
@@ -69,7 +73,10 @@ async def refresh(
         raise UsageError("no feed of the catalogue is enabled")
     with refresh_lock(settings.data):
         try:
-            return await _refresh(catalogue, settings, listener, names, force or bool(names))
+            host = look()
+            record_host(settings.data, host)
+            watched = (*read_canaries(), *own_canaries(host.described())) if canaries is None else canaries
+            return await _refresh(catalogue, settings, listener, names, force or bool(names), watched, clock)
         except OSError as error:
             raise StorageFailed(
                 f"cannot write to {error.filename or settings.data}: {error.strerror or error}"
@@ -82,30 +89,33 @@ async def _refresh(
     listener: Listener,
     names: Collection[str],
     force: bool,
+    canaries: tuple[Canary, ...],
+    clock: Callable[[], float],
 ) -> RefreshReport:
-    started = time.time()
+    started = clock()
     feeds = catalogue.enabled(settings.use)
     prepare_folders(settings.data)
     sweep(settings.data, _worth_keeping(catalogue, feeds, settings.data, started))
     former = _former(settings.data)
-    listener.begin(feeds, _count_due(feeds, settings, names, force), first=former is None)
-    brought = await _bring_all(feeds, settings, listener, former, names, force)
+    listener.begin(feeds, _count_due(feeds, settings, names, force, started), first=former is None)
+    brought = await _bring_all(feeds, settings, listener, former, names, force, canaries, clock)
     records = [item.record for item in brought if item.record is not None]
     brought = [_with_note(item, feed, records) for item, feed in zip(brought, feeds, strict=True)]
-    snapshot_id = former.id if former else None
-    published = False
+    outcome = Published()
     error = None
-    if records:
+    pin = pin_of(settings.data, former)
+    if pin is not None and former is not None:
+        outcome = Published(notes=(f"nothing was published: {pin.sentence}",))
+    elif records:
         if former is None or [record.section.name for record in records] != [r.section.name for r in former.feeds]:
             listener.compiling(len(records))
-        new_id = _publish(settings, feeds, records, former)
-        published = new_id is not None
-        snapshot_id = new_id or snapshot_id
+        outcome = compile_and_publish(settings, feeds, records, read_states(settings.data), former, clock())
     else:
         error = "no feed could be brought in, so there is nothing to answer from"
     retain(settings.data, keep=settings.keep_snapshots, budget=settings.keep_bytes)
     results = tuple(item.result for item in brought)
-    return RefreshReport(started, time.time(), snapshot_id, published, results, error)
+    in_force = outcome.snapshot or (former.id if former else None)
+    return RefreshReport(started, clock(), in_force, outcome.snapshot is not None, results, error, outcome.notes)
 
 
 async def _bring_all(
@@ -115,6 +125,8 @@ async def _bring_all(
     former: Snapshot | None,
     names: Collection[str],
     force: bool,
+    canaries: tuple[Canary, ...],
+    clock: Callable[[], float],
 ) -> list[Brought]:
     """All feeds at once; the first failure of the disk ends the pass, any other stays with its feed."""
     limit = asyncio.get_running_loop().time() + FETCH_SHARE * settings.refresh_deadline
@@ -132,7 +144,10 @@ async def _bring_all(
                 mirror=settings.mirror,
                 force=force,
                 listener=listener,
+                decisions=Decisions(settings.data),
+                canaries=canaries,
                 turns=asyncio.Semaphore(AT_ONCE),
+                clock=clock,
             )
             async with asyncio.TaskGroup() as together:
                 tasks = [
@@ -149,9 +164,9 @@ async def _bring_all(
     return [task.result() for task in tasks]
 
 
-def _count_due(feeds: Sequence[Feed], settings: Settings, names: Collection[str], force: bool) -> int:
+def _count_due(feeds: Sequence[Feed], settings: Settings, names: Collection[str], force: bool, now: float) -> int:
     asked = [feed for feed in feeds if not names or feed.id in names]
-    states, now = read_states(settings.data), time.time()
+    states = read_states(settings.data)
     return sum(
         pace.due(feed, states.get(feed.id, FeedState(feed.id)), now, force=force, mirror=settings.mirror) is None
         for feed in asked
@@ -192,49 +207,3 @@ def _secret(data: Path) -> bytes:
     if not path.exists():
         write_atomically(path, os.urandom(SECRET_SIZE), mode=0o640)
     return path.read_bytes()
-
-
-def _publish(
-    settings: Settings,
-    feeds: Sequence[Feed],
-    records: Sequence[FeedRecord],
-    former: Snapshot | None,
-) -> str | None:
-    """Compile and publish; None where the snapshot in force already says the same."""
-    data = settings.data
-    by_id = {feed.id: feed for feed in feeds}
-    sources = []
-    for record in records:
-        section = Section(data / SECTIONS / record.section.name, record.section)
-        feed = by_id[record.id]
-        sources.append(
-            Source(record.id, record.kind, record.section.name, decode_entries(section), feed.exclude, feed.widen),
-        )
-    whole = {role: ref for role, ref in former.sections.items() if is_whole(data, ref)} if former else {}
-    ranges = {record.id: (record.v4, record.v6) for record in former.feeds} if former else {}
-    compiled = compile_index(sources, whole, ranges)
-    complete = [
-        replace(record, v4=compiled.ranges[record.id][0], v6=compiled.ranges[record.id][1]) for record in records
-    ]
-    if former and compiled.sections == former.sections and _same(complete, former.feeds):
-        if published(data) != former.id:  # the pointer was damaged, or names something that is
-            point_to(data, former.id)
-        return None
-    for fresh in compiled.fresh:
-        write_section(data, fresh)
-    return publish(
-        data,
-        generation=next_generation(data),
-        built_at=time.time(),
-        sections=compiled.sections,
-        feeds=complete,
-    )
-
-
-def _same(records: Sequence[FeedRecord], former: Sequence[FeedRecord]) -> bool:
-    """Whether nothing but the time of the last confirmation, and of reading, differs."""
-
-    def lasting(record: FeedRecord) -> FeedRecord:
-        return replace(record, fetched_at=0.0, section=replace(record.section, inputs=""))
-
-    return list(map(lasting, records)) == list(map(lasting, former))

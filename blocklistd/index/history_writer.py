@@ -1,0 +1,269 @@
+"""Writing ``history.db``: the differences between the snapshot in force and the one that is about to be published.
+
+Only the holder of the refresh lock may call ``record``. All of a pass is one transaction, committed before the
+snapshot is published: a pass that is killed in between leaves events of a generation that readers do not look at and
+the next pass deletes. The first snapshot is a baseline and costs nothing; so is a feed's first appearance.
+
+Where the chain is broken (the file was lost, damaged, or a pass could not write it), it is mended from the snapshot
+that was recorded last, should that still be kept; else the history begins anew.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from blocklistd.errors import SnapshotCorrupt, StorageFailed
+from blocklistd.index.blocks import blocks4, blocks6
+from blocklistd.index.folder import manifests
+from blocklistd.index.history import BUSY, FILE, SCHEMA, quoted, reported
+from blocklistd.index.layout import SNAPSHOTS
+from blocklistd.index.snapshot import Snapshot
+from blocklistd.index.stretches import differences, no_stretches
+from blocklistd.index.times import FeedTimes
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from blocklistd.index.stretches import Changes
+
+DAY: Final = 86_400
+MODE: Final = 0o640
+SLACK: Final = 0.8
+"""Where the budget is exceeded, the oldest events go until so much of it is in use."""
+
+TABLES: Final = """
+    CREATE TABLE generations (generation INTEGER PRIMARY KEY, at REAL NOT NULL, events INTEGER NOT NULL);
+    CREATE TABLE feeds (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, since INTEGER NOT NULL);
+    CREATE TABLE events4 (
+        length INTEGER NOT NULL, network INTEGER NOT NULL, feed INTEGER NOT NULL, generation INTEGER NOT NULL,
+        code INTEGER NOT NULL, PRIMARY KEY (length, network, feed, generation)
+    ) WITHOUT ROWID;
+    CREATE TABLE events6 (
+        length INTEGER NOT NULL, network BLOB NOT NULL, feed INTEGER NOT NULL, generation INTEGER NOT NULL,
+        code INTEGER NOT NULL, PRIMARY KEY (length, network, feed, generation)
+    ) WITHOUT ROWID;
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """How much of the past is kept: so many days, within so many bytes of disk."""
+
+    days: int
+    budget: int
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """What came of it. events: how many blocks changed; note: what the operator should know, empty if nothing."""
+
+    events: int = 0
+    note: str = ""
+
+
+def record(data: Path, before: Snapshot | None, after: Snapshot, now: float, retention: Retention) -> Recorded:
+    """Record what changes from ``before``, the snapshot in force, to ``after``, which is not yet published.
+
+    Never raises for the sake of the history alone: its trouble is told in ``note``.
+    """
+    notes: list[str] = []
+    for attempt in (1, 2):
+        try:
+            return _record(data, before, after, now, retention, notes)
+        except (StorageFailed, sqlite3.Error, SnapshotCorrupt) as error:
+            cause = error.__cause__ or error
+            if attempt == 1 and isinstance(cause, sqlite3.DatabaseError) and not _passing(cause):
+                notes.append(_set_aside(data, cause, now))
+                continue
+            notes.append(f"the history of this snapshot could not be recorded: {error}")
+            break
+    return Recorded(note="; ".join(notes))
+
+
+def _record(
+    data: Path, before: Snapshot | None, after: Snapshot, now: float, retention: Retention, notes: list[str]
+) -> Recorded:
+    connection = _open(data)
+    try:
+        with reported():
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                events = _write(data, connection, before, after, now)
+                connection.execute("COMMIT")
+            except BaseException:
+                with suppress(sqlite3.Error):
+                    connection.execute("ROLLBACK")
+                raise
+            _prune(connection, now, retention)
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    finally:
+        connection.close()
+    return Recorded(events, "; ".join(notes))
+
+
+def _open(data: Path) -> sqlite3.Connection:
+    path = data / FILE
+    with reported():
+        if not path.exists():
+            _create(path)
+        connection = sqlite3.connect(f"file:{quoted(path)}?mode=rw", uri=True, timeout=BUSY, isolation_level=None)
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = FULL")
+            connection.execute("PRAGMA cache_size = -65536")
+            _lay_out(connection)
+        except BaseException:
+            connection.close()
+            raise
+    return connection
+
+
+def _create(path: Path) -> None:
+    """An empty file that belongs to whoever owns the data folder: root must not lock the daemon out."""
+    path.touch(MODE)
+    folder = path.parent.stat()
+    if os.geteuid() == 0 and folder.st_uid != 0:
+        os.chown(path, folder.st_uid, folder.st_gid)
+
+
+def _lay_out(connection: sqlite3.Connection) -> None:
+    schema = connection.execute("PRAGMA user_version").fetchone()[0]
+    if schema == 0:
+        connection.executescript(f"BEGIN; {TABLES} PRAGMA user_version = {SCHEMA}; COMMIT")
+    elif schema != SCHEMA:
+        raise StorageFailed(
+            f"{FILE} was written by a newer blocklistd (schema {schema}, this one knows {SCHEMA}): upgrade, "
+            "or move the file away and the history begins anew"
+        )
+
+
+def _passing(error: sqlite3.DatabaseError) -> bool:
+    """Whether the trouble is one of the moment (disk full, no permission, busy), so that the file is not to blame."""
+    return isinstance(error, sqlite3.OperationalError)
+
+
+def _set_aside(data: Path, error: Exception, now: float) -> str:
+    """Move a damaged file out of the way; give the sentence that tells of it."""
+    aside = data / f"{FILE}.damaged-{int(now)}"
+    for old in data.glob(f"{FILE}.damaged-*"):  # one is enough to look into
+        old.unlink(missing_ok=True)
+    (data / FILE).replace(aside)
+    for suffix in ("-wal", "-shm"):
+        (data / f"{FILE}{suffix}").unlink(missing_ok=True)
+    return f"{FILE} is damaged ({error}) and was moved to {aside.name}; the history begins anew"
+
+
+def _write(data: Path, connection: sqlite3.Connection, before: Snapshot | None, after: Snapshot, now: float) -> int:
+    last = before.generation if before is not None else -1
+    _forget_later(connection, last)
+    recorded = connection.execute("SELECT max(generation) FROM generations").fetchone()[0]
+    base = before
+    if recorded is not None and recorded != last:
+        base = _kept_snapshot(data, recorded)
+    if recorded is None or base is None:
+        _begin_anew(connection, before)
+        base = before
+    try:
+        events = _write_differences(connection, base, after)
+    finally:
+        if base is not None and base is not before:
+            base.close()
+    connection.execute("INSERT INTO generations VALUES (?, ?, ?)", (after.generation, now, events))
+    return events
+
+
+def _forget_later(connection: sqlite3.Connection, last: int) -> None:
+    """Delete what was recorded for snapshots that were never published."""
+    if connection.execute("SELECT 1 FROM generations WHERE generation > ?", (last,)).fetchone() is None:
+        return
+    for table in ("events4", "events6", "generations"):
+        connection.execute(f"DELETE FROM {table} WHERE generation > ?", (last,))  # noqa: S608  names of ours
+    connection.execute("DELETE FROM feeds WHERE since > ?", (last,))
+
+
+def _kept_snapshot(data: Path, generation: int) -> Snapshot | None:
+    """The snapshot of a generation, None where it is no longer kept."""
+    for snapshot_id, document in manifests(data).items():
+        if document["generation"] == generation:
+            with suppress(SnapshotCorrupt):
+                return Snapshot.open(data / SNAPSHOTS / snapshot_id)
+    return None
+
+
+def _begin_anew(connection: sqlite3.Connection, base: Snapshot | None) -> None:
+    for table in ("events4", "events6", "generations", "feeds"):
+        connection.execute(f"DELETE FROM {table}")  # noqa: S608  names of ours
+    if base is not None:
+        connection.execute("INSERT INTO generations VALUES (?, ?, 0)", (base.generation, base.built_at))
+        rows = [(record.id, base.generation) for record in base.feeds]
+        connection.executemany("INSERT INTO feeds (name, since) VALUES (?, ?)", rows)
+
+
+def _write_differences(connection: sqlite3.Connection, before: Snapshot | None, after: Snapshot) -> int:
+    numbers = dict(connection.execute("SELECT name, id FROM feeds").fetchall())
+    new = [(record.id, after.generation) for record in after.feeds if record.id not in numbers]
+    connection.executemany("INSERT INTO feeds (name, since) VALUES (?, ?)", new)
+    changes = _changes(numbers, before, after)
+    events = 0
+    for family, rows in ((4, blocks4(changes[4])), (6, blocks6(changes[6]))):
+        statement = f"INSERT INTO events{family} VALUES (?, ?, ?, {after.generation}, ?)"  # noqa: S608  ints
+        events += max(0, connection.executemany(statement, rows).rowcount)
+    return events
+
+
+def _changes(numbers: Mapping[str, int], before: Snapshot | None, after: Snapshot) -> dict[int, dict[int, Changes]]:
+    """By family and number of the feed, for every feed that was known before and is not the same."""
+    was = {record.id: record for record in before.feeds} if before is not None else {}
+    now = {record.id: record for record in after.feeds}
+    changes: dict[int, dict[int, Changes]] = {4: {}, 6: {}}
+    for name, number in numbers.items():
+        old, new = was.get(name), now.get(name)
+        if old is not None and new is not None and old.covers == new.covers != "" and old.seen == new.seen:
+            continue
+        times = FeedTimes(before, old) if before is not None and old is not None else None
+        later = FeedTimes(after, new) if new is not None else None
+        for family, found in changes.items():
+            one = times.stretches(family) if times else no_stretches(family)
+            other = later.stretches(family) if later else no_stretches(family)
+            if len(one) or len(other):
+                found[number] = differences(one, other)
+    return changes
+
+
+def _prune(connection: sqlite3.Connection, now: float, retention: Retention) -> None:
+    """Forget what is older than is kept: by age once a day, by disk as soon as the budget is exceeded."""
+    rows = connection.execute("SELECT generation, at, events FROM generations ORDER BY generation").fetchall()
+    base = rows[0][0]
+    aged = [generation for generation, at, _ in rows if at <= now - retention.days * DAY]
+    if aged and rows[0][1] < now - (retention.days + 1) * DAY:
+        base = aged[-1]
+    used = _used(connection)
+    if used > retention.budget:
+        total = sum(events for _, _, events in rows) or 1
+        surplus = total * (1 - SLACK * retention.budget / used)
+        for generation, _, events in rows:
+            if surplus <= 0:
+                break
+            base = max(base, generation)
+            surplus -= events
+    if base == rows[0][0]:
+        return
+    connection.execute("BEGIN IMMEDIATE")
+    for table in ("events4", "events6"):
+        connection.execute(f"DELETE FROM {table} WHERE generation <= ?", (base,))  # noqa: S608  names of ours
+    connection.execute("DELETE FROM generations WHERE generation < ?", (base,))
+    connection.execute("UPDATE generations SET events = 0 WHERE generation = ?", (base,))
+    connection.execute("COMMIT")
+
+
+def _used(connection: sqlite3.Connection) -> int:
+    """Bytes in use; pages that are free are used again."""
+    pages, free, size = (
+        connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "freelist_count", "page_size")
+    )
+    return int((pages - free) * size)
