@@ -16,17 +16,23 @@ from typing import TYPE_CHECKING, Any, Final
 
 import yaml
 
-from blocklistd.errors import Problem
+from blocklistd.errors import Problem, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path as FilePath
+
+    from blocklistd.errors import ConfigurationInvalid
 
 Path = tuple[str | int, ...]
 """Where a value stands, such as ``("feeds", 3, "every")``."""
 
+LARGEST_FILE: Final = 4 * 2**20
+"""Bytes of the largest file that is read."""
+
 MAX_DEPTH: Final = 20
 MAX_VALUES: Final = 500_000
-"""More values than this, aliases unfolded, are no catalogue any more."""
+"""More values than this, aliases unfolded, nobody has written by hand."""
 
 _LOADER: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _TAG: Final = "tag:yaml.org,2002:"
@@ -69,6 +75,25 @@ def path_text(path: Path) -> str:
             word = part if _PLAIN_KEY.fullmatch(part) else "…"
             text += f".{word}" if text else word
     return text
+
+
+def read_text(path: FilePath, noun: str, invalid: type[ConfigurationInvalid]) -> str:
+    """The text of a configuration file; ``noun`` names it in messages: catalogue, policy.
+
+    Raises UsageError if it cannot be read, ``invalid`` if it is too large or no text.
+    """
+    try:
+        with path.open("rb") as file:
+            body = file.read(LARGEST_FILE + 1)
+    except OSError as error:
+        raise UsageError(f"cannot read the {noun} {path}: {error.strerror}") from None
+    if len(body) > LARGEST_FILE:
+        raise invalid(str(path), (Problem("", 0, f"is larger than 4MiB: that is no {noun}"),))
+    try:
+        return body.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = body.count(b"\n", 0, error.start) + 1
+        raise invalid(str(path), (Problem("", line, "is not UTF-8 text"),)) from None
 
 
 def read_document(text: str) -> Document:
@@ -124,7 +149,7 @@ def _syntax_problem(error: yaml.YAMLError, text: str) -> Problem:
         if "cannot start any token" in what and _has_tab(text, error.problem_mark):
             hint = " (indent with blanks, not with tabs)"
         elif "another document" in what:
-            what = "a second document begins: a catalogue is one"
+            what = "a second document begins: a file holds one"
         elif "mapping values are not allowed" in what:
             hint = " (a value that holds a colon and a blank needs quotes)"
         return Problem("", _line(error.problem_mark or error.context_mark), f"not YAML: {what}{hint}")

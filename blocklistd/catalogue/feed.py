@@ -17,7 +17,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from blocklistd.addresses import parse_entry
 from blocklistd.catalogue.schedule import Schedule, parse_schedule
-from blocklistd.units import format_duration, parse_duration, parse_size
+from blocklistd.units import format_duration, parse_duration, parse_share, parse_size
 from blocklistd.urls import check_url, shown
 
 if TYPE_CHECKING:
@@ -152,6 +152,41 @@ Url = Annotated[str, AfterValidator(check_url)]
 Expression = Annotated[str, AfterValidator(_check_jmespath)]
 
 
+def _check_part(share: float) -> float:
+    if share > 1:
+        raise ValueError("must be at most 100%")
+    return share
+
+
+Share = Annotated[float, BeforeValidator(parse_share)]
+PartShare = Annotated[Share, AfterValidator(_check_part)]
+
+
+class Gate(BaseModel):
+    """How far a new version of a feed may differ from its past and still be believed; shares, 1.0 is all of it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    shrink: PartShare = 0.4
+    """It may lose so much of its entries at once."""
+    growth: Share = 2.0
+    """It may grow by so much at once, in entries and in addresses."""
+    overlap: PartShare = 0.02
+    """At least so much must be common to it and the version before, of all addresses that either covers."""
+    rejects: PartShare = 0.1
+    """The share of lines that are no entry may rise by so much."""
+    space: PartShare | None = None
+    """So much of the address space it may cover; where not given that depends on the category."""
+    canaries: bool = True
+    """Whether it may not name public resolvers and this host."""
+
+
+def _read_gate(value: Any) -> Any:
+    if value is None:
+        raise ValueError("is empty: write none, or a mapping such as {shrink: 60%}")
+    return None if value == "none" else value
+
+
 class FeedMistakes(ValueError):
     """What is wrong with a feed as a whole: pairs of the fields concerned and a sentence."""
 
@@ -191,6 +226,8 @@ class Feed(BaseModel):
     widen: int | None = Field(default=None, ge=16, le=128)
     subdomains: bool = False
     """Domain feeds: every name stands for all names below it as well."""
+    gate: Annotated[Gate | None, BeforeValidator(_read_gate)] = Gate()
+    """How a new version is judged; None takes any list that can be read."""
     allow_empty: bool = False
     allow_wide: bool = False
     """Accept entries wider than an IPv4 /8 or IPv6 /16; bogon lists and tables always may hold them."""

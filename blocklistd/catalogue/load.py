@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from pydantic import ValidationError
 
-from blocklistd.catalogue.document import UNREADABLE, path_text, read_document
+from blocklistd.catalogue.document import UNREADABLE, path_text, read_document, read_text
 from blocklistd.catalogue.feed import (
     ALL_OPTIONS,
     BOGONS,
@@ -34,9 +34,6 @@ if TYPE_CHECKING:
 
     from blocklistd.catalogue.document import Document
     from blocklistd.catalogue.document import Path as Where
-
-LARGEST_FILE: Final = 4 * 2**20
-"""Bytes of the largest catalogue that is read."""
 
 REFERENCES: Final = ("includes", "exclude", "replaced_by")
 """Fields that name other feeds."""
@@ -69,19 +66,7 @@ def load_catalogue(path: Path) -> Catalogue:
 
     Raises UsageError if it cannot be read, CatalogueInvalid if anything in it is wrong.
     """
-    try:
-        with path.open("rb") as file:
-            body = file.read(LARGEST_FILE + 1)
-    except OSError as error:
-        raise UsageError(f"cannot read the catalogue {path}: {error.strerror}") from None
-    if len(body) > LARGEST_FILE:
-        raise CatalogueInvalid(str(path), (Problem("", 0, "is larger than 4MiB: that is no catalogue"),))
-    try:
-        text = body.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = body.count(b"\n", 0, error.start) + 1
-        raise CatalogueInvalid(str(path), (Problem("", line, "is not UTF-8 text"),)) from None
-    return read_catalogue(text, str(path))
+    return read_catalogue(read_text(path, "catalogue", CatalogueInvalid), str(path))
 
 
 def read_catalogue(text: str, source: str) -> Catalogue:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 from typing import TYPE_CHECKING, Any, Final, get_args
 
-from blocklistd.catalogue.feed import Category, Feed, Format, Kind, Role, Status, Terms
+from blocklistd.catalogue.feed import Category, Feed, Format, Gate, Kind, Role, Status, Terms
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -52,7 +52,7 @@ def sentence_of(detail: ErrorDetails) -> str:
     if kind == "missing":
         return MISSING.get(field, f"{field} is missing")
     if kind == "extra_forbidden":
-        return unknown_key(field, KEYS)
+        return unknown_key(str(location[-1]), KEYS if len(location) == 1 else Gate.model_fields)
     if kind == "value_error":
         return str(context["error"])
     if kind == "literal_error":
@@ -75,8 +75,8 @@ def _of_type(kind: str, location: tuple[int | str, ...], value: Any) -> str:
     field = str(location[0])
     if field == "headers" and value is None and len(location) > 1:
         return "a header has no value: write {Name: value}, one blank after the colon"
-    shown = "" if field == "headers" else f", not {_shown(value, secret=field in SECRETS)}"
-    return f"must be {_wanted(kind, location)}{shown}{_advice(kind, field, value)}"
+    given = "" if field == "headers" else f", not {shown(value, secret=field in SECRETS)}"
+    return f"must be {_wanted(kind, location)}{given}{_advice(kind, field, value)}"
 
 
 def unknown_key(key: str, known: Iterable[str]) -> str:
@@ -88,7 +88,7 @@ def unknown_word(noun: str, word: Any, known: Iterable[str]) -> str:
     """The sentence for a value or role outside of a fixed set."""
     known = tuple(known)
     near = _did_you_mean(word, known) if isinstance(word, str) else ""
-    return f"{_shown(word)} is no {noun}{near or ': known are ' + ', '.join(known)}"
+    return f"{shown(word)} is no {noun}{near or ': known are ' + ', '.join(known)}"
 
 
 def _did_you_mean(word: str, known: Iterable[str]) -> str:
@@ -108,6 +108,8 @@ def _wanted(kind: str, location: tuple[int | str, ...]) -> str:
         return "true or false"
     if kind.startswith("tuple"):
         return "a list"
+    if kind.startswith("model"):
+        return "none, or a mapping such as {shrink: 60%}"
     if kind.startswith("dict"):
         return "a mapping such as {name: value}"
     return "something else"
@@ -129,7 +131,8 @@ def _plain(text: str) -> bool:
     return text.isdigit() or text in {"true", "false"}
 
 
-def _shown(value: Any, *, secret: bool = False) -> str:
+def shown(value: Any, *, secret: bool = False) -> str:
+    """A value as a message repeats it; of a secret one only that it is text."""
     if value is None:
         return "empty"
     if isinstance(value, bool):

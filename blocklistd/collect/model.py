@@ -1,4 +1,4 @@
-"""The frozen types of the way in: Feed → Fetched → Rows → ParsedFeed → Accepted | Refused.
+"""The frozen types of the way in: Feed → Fetched → Rows → ParsedFeed → Accepted | Refused | Quarantined.
 
 Nothing here does any work, but what is said of a refused line or list is safe to print, whoever built the value.
 Ranges are inclusive on both ends; IPv4 values are uint32, IPv6 values are two uint64 columns (high and low half);
@@ -30,6 +30,7 @@ __all__ = [
     "NotModified",
     "ParsedFeed",
     "Part",
+    "Quarantined",
     "Refused",
     "Reject",
     "Verdict",
@@ -153,13 +154,27 @@ class Refused:
 
 
 @dataclass(frozen=True, slots=True)
+class Quarantined:
+    """A version that is a list, but not to be believed before the operator has looked at it.
+
+    check: the name of the one that objected; reason: why, in words for the operator, printable as in ``Refused``.
+    """
+
+    check: str
+    reason: str
+
+    def __post_init__(self) -> None:
+        _make_printable(self, "reason")
+
+
+@dataclass(frozen=True, slots=True)
 class Accepted:
     """Vetting passed."""
 
 
-Verdict = Accepted | Refused
+Verdict = Accepted | Refused | Quarantined
 
 
-def _make_printable(value: Reject | Refused, *names: str) -> None:
+def _make_printable(value: Reject | Refused | Quarantined, *names: str) -> None:
     for name in names:
         object.__setattr__(value, name, printable(getattr(value, name)))  # the value is frozen, and just being made

@@ -1,7 +1,7 @@
 """When a feed may be asked, and what an attempt leaves behind. Pure: clock and chance are the caller's.
 
 Takes a ``Feed``, its ``FeedState`` and the time; ``due`` gives None or a ``NotDue`` that says until when
-and why. ``started``, ``succeeded`` and ``failed`` give the state that follows. The rules, strongest first:
+and why. ``started``, ``succeeded``, ``doubted`` and ``failed`` give the state that follows. The rules, strongest first:
 
     floor         at least so long after the last *attempt*, whatever is asked and however often we restart; an attempt
                   that reached nobody (no network) is none, and a mirror is not the provider
@@ -116,11 +116,39 @@ def succeeded(
         finished_at=max(now, state.attempted_at),
         succeeded_at=now,
         changed_at=now if changed else state.changed_at,
+        confirmed_at=state.succeeded_at if changed else state.confirmed_at,
         failures=0,
         not_before=_wait_until(now, retry_after),
         retry_at=0.0,
         outcome="updated" if changed else "unchanged",
         reason=note,
+        bytes=size,
+        seconds=seconds,
+    )
+
+
+def doubted(
+    state: FeedState,
+    now: float,
+    reason: str,
+    *,
+    outcome: Literal["quarantined", "refused"] = "quarantined",
+    size: int = 0,
+    seconds: float = 0.0,
+    retry_after: float | None = None,
+) -> FeedState:
+    """The state after a good fetch of a body that is not believed, or not wanted by the operator.
+
+    The provider did its part: it is asked again at its usual pace, but the last good version gets no younger.
+    """
+    return replace(
+        state,
+        finished_at=max(now, state.attempted_at),
+        failures=0,
+        not_before=_wait_until(now, retry_after),
+        retry_at=0.0,
+        outcome=outcome,
+        reason=reason,
         bytes=size,
         seconds=seconds,
     )

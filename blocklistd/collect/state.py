@@ -7,22 +7,25 @@ so. Standard library only, because workers that answer read it.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import re
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 
+from blocklistd.collect.past import Version, decode_past, encode_past
 from blocklistd.errors import StorageFailed
 from blocklistd.files import TEMPORARY, read_regular, write_atomically
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
-Outcome = Literal["never", "updated", "unchanged", "failed", "refused"]
+Outcome = Literal["never", "updated", "unchanged", "failed", "refused", "quarantined"]
 
 FOLDER: Final = "bodies"
-FORMAT: Final = "blocklistd feed state 1"
+FORMAT: Final = "blocklistd feed state 2"
 LARGEST_STATE: Final = 2**20
 """No state file of ours comes near this; a larger one is not read."""
 
@@ -49,6 +52,26 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
+class Held:
+    """A body in quarantine: kept aside, not in force. Times are unix seconds."""
+
+    parts: tuple[Part, ...]
+    digest: str
+    """``digest_of_parts`` of its parts: what the operator decides about."""
+    check: str
+    """Name of the check that objected."""
+    reason: str
+    entries: int
+    """Distinct entries it would bring."""
+    since: float
+    """When it came in."""
+    seen_at: float
+    """When the provider last gave or confirmed it."""
+    rejected: bool = False
+    """The operator will not have it; it only stays so that the provider need not send it again."""
+
+
+@dataclass(frozen=True, slots=True)
 class NotDue:
     """Nothing was asked: ``until`` is the unix time from which it may be, ``reason`` says why."""
 
@@ -72,6 +95,8 @@ class FeedState:
     succeeded_at: float = 0.0
     changed_at: float = 0.0
     """When new bytes last came in."""
+    confirmed_at: float = 0.0
+    """The last success before that: when the version that those bytes replaced was last confirmed."""
     failures: int = 0
     """Attempts in a row that brought nothing usable."""
     not_before: float = 0.0
@@ -86,6 +111,19 @@ class FeedState:
     """Duration of the last attempt."""
     parts: tuple[Part, ...] = ()
     """The last good body; unchanged by failures."""
+    held: Held | None = None
+    """A later body that was not believed."""
+    past: tuple[Version, ...] = ()
+    """The versions that went into force, oldest first."""
+    past_key: str = ""
+    """Digest of how and from where those were read: another way of reading begins another past."""
+    frozen_since: float = 0.0
+    """Since when the list says nothing new although it is fetched well; 0 where it lives."""
+
+    @property
+    def bodies(self) -> tuple[Part, ...]:
+        """All bodies it names, in force or held."""
+        return (*self.parts, *(self.held.parts if self.held else ()))
 
 
 def bodies(data: Path) -> Path:
@@ -127,12 +165,19 @@ def write_state(data: Path, state: FeedState, *, durable: bool = True) -> None:
     durable: also survive a power cut. Raises StorageFailed.
     """
     path = bodies(data) / f"{state.feed_id}.json"
-    content = json.dumps(_encode(state), indent=1).encode()
+    content = json.dumps(_encode(state)).encode()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, content, mode=0o644, durable=durable)
     except OSError as error:
         raise StorageFailed(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def digest_of_parts(parts: Sequence[Part]) -> str:
+    """One SHA-256 in hexadecimal for all parts of a body; of a single part its own."""
+    if len(parts) == 1:
+        return parts[0].digest
+    return hashlib.sha256("\n".join(part.digest for part in parts).encode()).hexdigest()
 
 
 def is_candidate(part: Part) -> bool:
@@ -141,20 +186,28 @@ def is_candidate(part: Part) -> bool:
 
 
 def _encode(state: FeedState) -> dict[str, Any]:
-    plain = {field.name: getattr(state, field.name) for field in fields(FeedState) if field.name != "parts"}
-    parts = [
-        {
-            "url": part.url,
-            "file": part.path.name,
-            "size": part.size,
-            "digest": part.digest,
-            "etag": part.etag,
-            "last_modified": part.last_modified,
-            "source": part.source,
-        }
-        for part in state.parts
-    ]
-    return {"format": FORMAT, **plain, "parts": parts}
+    written = {"parts", "held", "past"}
+    plain = {field.name: getattr(state, field.name) for field in fields(FeedState) if field.name not in written}
+    held = state.held
+    return {
+        "format": FORMAT,
+        **plain,
+        "parts": [_encode_part(part) for part in state.parts],
+        "held": {**asdict(held), "parts": [_encode_part(part) for part in held.parts]} if held else None,
+        "past": encode_past(state.past),
+    }
+
+
+def _encode_part(part: Part) -> dict[str, Any]:
+    return {
+        "url": part.url,
+        "file": part.path.name,
+        "size": part.size,
+        "digest": part.digest,
+        "etag": part.etag,
+        "last_modified": part.last_modified,
+        "source": part.source,
+    }
 
 
 def _decode(feed_id: str, folder: Path, content: bytes) -> FeedState:
@@ -174,6 +227,7 @@ def _decode(feed_id: str, folder: Path, content: bytes) -> FeedState:
         finished_at=_moment(document["finished_at"]),
         succeeded_at=_moment(document["succeeded_at"]),
         changed_at=_moment(document["changed_at"]),
+        confirmed_at=_moment(document["confirmed_at"]),
         failures=_count(document["failures"]),
         not_before=_moment(document["not_before"]),
         retry_at=_moment(document["retry_at"]),
@@ -182,6 +236,27 @@ def _decode(feed_id: str, folder: Path, content: bytes) -> FeedState:
         bytes=_count(document["bytes"]),
         seconds=_moment(document["seconds"]),
         parts=tuple(_decode_part(feed_id, folder, part) for part in document["parts"]),
+        held=_decode_held(feed_id, folder, document["held"]),
+        past=decode_past(document["past"]),
+        past_key=_text(document["past_key"]),
+        frozen_since=_moment(document["frozen_since"]),
+    )
+
+
+def _decode_held(feed_id: str, folder: Path, held: dict[str, Any] | None) -> Held | None:
+    if held is None:
+        return None
+    if _DIGEST.fullmatch(_text(held["digest"])) is None or not isinstance(held["rejected"], bool):
+        raise ValueError("no held body")
+    return Held(
+        parts=tuple(_decode_part(feed_id, folder, part) for part in held["parts"]),
+        digest=held["digest"],
+        check=_text(held["check"]),
+        reason=_text(held["reason"]),
+        entries=_count(held["entries"]),
+        since=_moment(held["since"]),
+        seen_at=_moment(held["seen_at"]),
+        rejected=held["rejected"],
     )
 
 

@@ -1,10 +1,10 @@
-"""The last good body of each feed on disk: ``data/bodies/<feed id>.<part>.<digest>.body``.
+"""The bodies of each feed on disk: ``data/bodies/<feed id>.<part>.<digest>.body``.
 
-A fetch writes each new body aside as a ``Candidate``. ``commit`` makes candidates the last good version:
-bodies get their names first, then the state that names them is replaced, then old bodies go. Killed
-anywhere between, the state still names a whole version, the old or the new one; ``sweep`` removes what
-nobody names. Bodies have mode 0600, because lists may hold personal data. A body is trusted only as long as
-its size and digest match (``verify``).
+There is the last good body, and perhaps a later one in quarantine. A fetch writes each new body aside as a
+``Candidate``. ``commit`` makes candidates the last good version, ``hold`` puts them into quarantine: bodies get their
+names first, then the state that names them is replaced, then old bodies go. Killed anywhere between, the state still
+names whole versions; ``sweep`` removes what nobody names. Bodies have mode 0600, because lists may hold personal
+data. A body is trusted only as long as its size and digest match (``verify``).
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from blocklistd.collect.sources import digest_of
 from blocklistd.collect.state import (
     BODY_NAME,
     FeedState,
+    Held,
     Part,
     bodies,
     is_candidate,
@@ -109,21 +110,44 @@ class Candidate:
 def commit(data: Path, state: FeedState, parts: Sequence[Part], *, durable: bool = True) -> FeedState:
     """Make these parts the last good version of the feed, and ``state`` its state; give the state as written.
 
-    parts: candidates, bodies already held, or both. durable: where an older body is given up for a new one,
+    parts: candidates, bodies already stored, or both. durable: where an older body is given up for a new one,
     one of the two also survives a power cut. Raises StorageFailed, and the old version stays.
     """
+    before = read_state(data, state.feed_id)
+    synced = durable and bool(before.parts) and any(is_candidate(part) for part in parts)  # else nothing can be lost
+    stored = _take_all(data, state.feed_id, parts, durable=synced)
+    return _replace_state(data, before, replace(state, parts=stored), durable=synced)
+
+
+def hold(data: Path, state: FeedState, held: Held) -> FeedState:
+    """Keep the parts of ``held`` aside, in quarantine, and write ``state``; what is in force stays.
+
+    Gives the state as written. A body that was held before goes. Raises StorageFailed.
+    """
+    before = read_state(data, state.feed_id)
+    stored = _take_all(data, state.feed_id, held.parts, durable=False)
+    return _replace_state(data, before, replace(state, held=replace(held, parts=stored)), durable=False)
+
+
+def release(data: Path, state: FeedState) -> FeedState:
+    """Let go of the body in quarantine. Raises StorageFailed."""
+    return _replace_state(data, state, replace(state, held=None), durable=False)
+
+
+def _take_all(data: Path, feed_id: str, parts: Sequence[Part], *, durable: bool) -> tuple[Part, ...]:
     folder = bodies(data)
-    before = read_state(data, state.feed_id).parts
-    synced = durable and bool(before) and any(is_candidate(part) for part in parts)  # else nothing can be lost
     try:
-        held = tuple(_take(folder, state.feed_id, number, part, synced) for number, part in enumerate(parts))
+        return tuple(_take(folder, feed_id, number, part, durable) for number, part in enumerate(parts))
     except OSError as error:
-        raise StorageFailed(f"cannot keep the body of {state.feed_id}: {error.strerror or error}") from error
-    written = replace(state, parts=held)
-    write_state(data, written, durable=synced)
-    for path in {part.path for part in before} - {part.path for part in held}:
+        raise StorageFailed(f"cannot keep the body of {feed_id}: {error.strerror or error}") from error
+
+
+def _replace_state(data: Path, before: FeedState, state: FeedState, *, durable: bool) -> FeedState:
+    """Write a state, then remove the bodies that it does not name any more."""
+    write_state(data, state, durable=durable)
+    for path in {part.path for part in before.bodies} - {part.path for part in state.bodies}:
         _remove(path)
-    return written
+    return state
 
 
 def _take(folder: Path, feed_id: str, number: int, part: Part, durable: bool) -> Part:
@@ -172,9 +196,9 @@ def sweep(data: Path, keep: Collection[str]) -> int:
         named: set[Path] = set()
         for feed_id, state in read_states(data).items():
             if feed_id in keep:
-                named.update(part.path for part in state.parts)
-            elif state.parts:
-                write_state(data, replace(state, parts=()), durable=False)
+                named.update(part.path for part in state.bodies)
+            elif state.bodies:
+                write_state(data, replace(state, parts=(), held=None), durable=False)
         for path in folder.iterdir():
             if BODY_NAME.fullmatch(path.name) and path not in named:
                 path.unlink(missing_ok=True)

@@ -1,42 +1,48 @@
 """Is this version of a feed fit for use? Pure: values in, a verdict out.
 
-Takes a parsed feed and the counts of the version in use, gives ``Accepted`` or ``Refused`` with the reason in words. A
-check is a function of one signature that objects or stays silent; ``CHECKS`` lists them in the order in which they are
-asked, and the first objection decides. A new check is a function and a line in the table.
+Takes a parsed feed, and the version in numbers beside the feed's past; gives ``Accepted``, ``Refused`` or
+``Quarantined`` with the reason in words. Refused is what is no list at all (an error page, prose, nothing);
+quarantined what is one, but cannot be believed (``gate``). A check is a function of one signature that objects or
+stays silent; ``CHECKS`` lists them in the order in which they are asked, and the first objection decides.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from blocklistd.catalogue.feed import Feed
 from blocklistd.collect.formats import FORMATS
-from blocklistd.collect.model import Accepted, Counts, ParsedFeed, Refused, Verdict
+from blocklistd.collect.gate import doubt
+from blocklistd.collect.model import Accepted, ParsedFeed, Quarantined, Refused, Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from blocklistd.catalogue.feed import Feed
+    from blocklistd.collect.past import Past, Version
 
 FEW_REJECTS: Final = 5
 """So many refused lines prove nothing in a list that holds entries: a short list may have a prose header."""
 
-Check = Callable[[Feed, ParsedFeed, Counts | None], Refused | None]
 
-
-def vet(feed: Feed, parsed: ParsedFeed, previous: Counts | None = None) -> Verdict:
-    """Judge a version against the feed's own rules and against ``previous``, the counts of the last good version."""
+def vet(feed: Feed, parsed: ParsedFeed, version: Version | None = None, past: Past | None = None) -> Verdict:
+    """Judge a version against the feed's own rules; where ``version`` and ``past`` are given also against these."""
     for check in CHECKS.values():
-        objection = check(feed, parsed, previous)
-        if objection is not None:
-            return objection
+        if (refusal := check(feed, parsed)) is not None:
+            return refusal
+    if version is not None and past is not None and (objection := doubt(feed, version, past)) is not None:
+        name, reason = objection
+        return Quarantined(name, reason)
     return Accepted()
 
 
-def _markup(feed: Feed, parsed: ParsedFeed, _previous: Counts | None) -> Refused | None:
+def _markup(feed: Feed, parsed: ParsedFeed) -> Refused | None:
     """An error or challenge page instead of the list."""
     if parsed.opening.lstrip().startswith("<") and not FORMATS[feed.format].markup:
         return Refused("HTML instead of a list", parsed.opening)
     return None
 
 
-def _prose(_feed: Feed, parsed: ParsedFeed, _previous: Counts | None) -> Refused | None:
+def _prose(_feed: Feed, parsed: ParsedFeed) -> Refused | None:
     """Text, but nothing of it is an entry."""
     counts = parsed.counts
     if counts.rejected and not counts.entries and not counts.below_minimum:
@@ -46,7 +52,7 @@ def _prose(_feed: Feed, parsed: ParsedFeed, _previous: Counts | None) -> Refused
     return None
 
 
-def _empty(feed: Feed, parsed: ParsedFeed, _previous: Counts | None) -> Refused | None:
+def _empty(feed: Feed, parsed: ParsedFeed) -> Refused | None:
     """No entries, where the feed does not say that this may be."""
     counts = parsed.counts
     if counts.entries or feed.allow_empty:
@@ -56,7 +62,7 @@ def _empty(feed: Feed, parsed: ParsedFeed, _previous: Counts | None) -> Refused 
     return Refused("empty" if parsed.size else "empty: no bytes at all", parsed.opening)
 
 
-def _truncated(_feed: Feed, parsed: ParsedFeed, _previous: Counts | None) -> Refused | None:
+def _truncated(_feed: Feed, parsed: ParsedFeed) -> Refused | None:
     """The list says how many records it holds, and holds another number."""
     held = parsed.counts.entries + parsed.counts.rejected + parsed.counts.below_minimum
     if parsed.declared is not None and parsed.declared != held:
@@ -64,7 +70,7 @@ def _truncated(_feed: Feed, parsed: ParsedFeed, _previous: Counts | None) -> Ref
     return None
 
 
-def _unparseable(_feed: Feed, parsed: ParsedFeed, _previous: Counts | None) -> Refused | None:
+def _unparseable(_feed: Feed, parsed: ParsedFeed) -> Refused | None:
     """More refused lines than entries."""
     counts = parsed.counts
     read = counts.entries + counts.below_minimum
@@ -76,12 +82,11 @@ def _unparseable(_feed: Feed, parsed: ParsedFeed, _previous: Counts | None) -> R
     return None
 
 
-CHECKS: Final[dict[str, Check]] = {
+CHECKS: Final[Mapping[str, Callable[[Feed, ParsedFeed], Refused | None]]] = {
     "markup": _markup,
     "prose": _prose,
     "empty": _empty,
     "truncated": _truncated,
     "unparseable": _unparseable,
 }
-"""Every check by name. Bands against the feed's own past (shrink, growth, coverage) and canary addresses stand after
-these: they take for granted that the version is a list at all."""
+"""Every check by name. Those of the gate stand after these: they take for granted that the version is a list."""

@@ -1,4 +1,4 @@
-"""One feed through the cycle: due? → fetch → parse and vet → keep.
+"""One feed through the cycle: due? → fetch → parse and vet → keep, or hold in quarantine.
 
 Takes a ``Feed``, gives a ``Brought``: what to report and the record with which the feed goes into the next snapshot.
 Whatever goes wrong with one feed is told in its result, and its last good entries stay in force.
@@ -7,36 +7,36 @@ Whatever goes wrong with one feed is told in its result, and its last good entri
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import time
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from random import random
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from blocklistd.collect import pace, store
-from blocklistd.collect.formats import FORMATS
-from blocklistd.collect.model import Counts, Fetched, FetchFailed, NotDue, NotModified
-from blocklistd.collect.state import FeedState, Part, read_state, write_state
+from blocklistd.collect.gate import frozen_since
+from blocklistd.collect.model import Fetched, FetchFailed, NotDue, NotModified, Quarantined
+from blocklistd.collect.past import remember
+from blocklistd.collect.state import FeedState, Held, Part, digest_of_parts, read_state, write_state
 from blocklistd.errors import StorageFailed
 from blocklistd.index.publish import is_whole
 from blocklistd.index.record import FeedRecord
-from blocklistd.refresh.lane import Parsed, ParseTask
+from blocklistd.refresh.lane import Parsed, ParseTask, Trial
 from blocklistd.refresh.lanes import Lanes
+from blocklistd.refresh.records import about_rejects, described, inputs_of, new_record, past_key_of
 from blocklistd.refresh.report import FeedResult, State
-from blocklistd.units import counted, round_duration
-from blocklistd.version import VERSION
+from blocklistd.units import round_duration
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from blocklistd.catalogue import Feed
     from blocklistd.collect.fetch import Fetcher
     from blocklistd.index.layout import SectionReference
-
-PARSER: Final = 1
-"""Changes when the same bytes are parsed differently, so that no stored entries are used again."""
+    from blocklistd.refresh.decisions import Decisions
+    from blocklistd.refresh.measure import Canary
+    from blocklistd.state.quarantine import Quarantined as Decision
 
 
 class Listener(Protocol):
@@ -79,8 +79,12 @@ class Pass:
     mirror: str
     force: bool
     listener: Listener
+    decisions: Decisions
+    canaries: tuple[Canary, ...]
     turns: asyncio.Semaphore
     """A feed is only begun when its turn comes, so that its times are its own."""
+    clock: Callable[[], float] = time.time
+    """The time of day; a replay of the past brings its own."""
     sound: dict[str, bool] = field(default_factory=dict)
     """Sections of the snapshot in force that were looked at in this pass, by name, and whether they are whole."""
 
@@ -100,20 +104,49 @@ class Pass:
         return brought
 
     async def _bring(self, feed: Feed, ask: bool) -> Brought:
-        state, now = read_state(self.data, feed.id), time.time()
+        state, now = read_state(self.data, feed.id), self.clock()
+        if state.held is not None and (taken := await self._settle(feed, state, state.held, now)) is not None:
+            return taken
+        state = read_state(self.data, feed.id) if state.held is not None else state
         waiting = pace.due(feed, state, now, force=self.force, mirror=self.mirror) if ask else NotDue(now, "not asked")
         if waiting is not None:
-            return await self._keep(feed, state, "not due", _until(waiting), state.parts)
+            return await self._keep(feed, state, "not due", _until(waiting, now), state.parts)
         async with self.turns:
             return await self._fetch(feed, state)
+
+    async def _settle(self, feed: Feed, state: FeedState, held: Held, now: float) -> Brought | None:
+        """Do what the operator decided about the body in quarantine: an accepted one is used, without asking anybody.
+
+        None where the feed takes its usual way: nothing was decided, or the body was rejected.
+        """
+        decision = self.decisions.on(feed.id, held.digest)
+        if decision is None:
+            return None
+        if decision.decision == "reject":
+            if not held.rejected:
+                marked = replace(held, rejected=True)
+                write_state(self.data, replace(state, held=marked, outcome="refused", reason=_in_words(decision)))
+            return None
+        if not all(map(store.verify, held.parts)):
+            store.release(self.data, state)  # damaged since; when it comes in again the decision still holds
+            return None
+        parsed = await self._parse(feed, held.parts, None)
+        if parsed is not None and parsed.refused is not None:
+            return self._brought(feed, state, "refused", f"{parsed.refused.reason} (accepted body)", None)
+        state = replace(state, confirmed_at=state.succeeded_at, succeeded_at=held.seen_at, changed_at=now)
+        state = replace(state, failures=0, retry_at=0.0, outcome="updated")
+        state = self._renewed(feed, replace(state, reason=_in_words(decision), past=()), parsed, now)
+        state = store.commit(self.data, state, held.parts)
+        return self._brought(feed, state, "updated", state.reason, parsed)
 
     async def _fetch(self, feed: Feed, state: FeedState) -> Brought:
         self.listener.feed_started(feed.id)
         clock = asyncio.get_running_loop().time
-        begun, now, before = clock(), time.time(), state
+        begun, now, before = clock(), self.clock(), state
         state = pace.started(feed, state, now, mirror=self.mirror)
         write_state(self.data, state, durable=False)
-        outcome = await self.fetcher.fetch(feed, state)
+        newest = state.held.parts if state.held else state.parts  # what was sent last need not be sent again
+        outcome = await self.fetcher.fetch(feed, replace(state, parts=newest))
         seconds = clock() - begun
         if isinstance(outcome, FetchFailed):
             state = pace.failed(
@@ -141,9 +174,16 @@ class Pass:
         now: float,
         seconds: float,
     ) -> Brought:
-        """Parse and vet what came; keep it, or stay with what was."""
-        changed = isinstance(outcome, Fetched)
-        parsed = await self._parse(feed, outcome.parts)
+        """Parse and vet what came; keep it, hold it in quarantine, or stay with what was."""
+        digest = digest_of_parts(outcome.parts)
+        in_force = digest == digest_of_parts(state.parts)
+        changed = isinstance(outcome, Fetched) if state.held is None else not in_force
+        decision = None if in_force else self.decisions.on(feed.id, digest)
+        if decision is not None and decision.decision == "reject":
+            doubt = Quarantined("rejected", _in_words(decision))
+            return await self._hold(feed, state, outcome, doubt, now, seconds, entries=0)
+        trial = None if in_force or decision is not None else self._trial(feed, state, now)
+        parsed = await self._parse(feed, outcome.parts, trial)
         if parsed is not None and parsed.refused is not None:
             reason = ": ".join(filter(None, (parsed.refused.reason, parsed.refused.detail)))
             state = pace.failed(
@@ -158,24 +198,87 @@ class Pass:
                 seconds=seconds,
             )
             write_state(self.data, state, durable=False)
-            return await self._keep(feed, state, "refused", reason, state.parts if changed else ())
+            return await self._keep(feed, state, "refused", reason, () if in_force else state.parts)
+        if parsed is not None and parsed.quarantined is not None:
+            doubt, entries = parsed.quarantined, parsed.counts.unique
+            return await self._hold(feed, state, outcome, doubt, now, seconds, entries=entries)
+        note = outcome.note if decision is None else "; ".join(filter(None, (outcome.note, _in_words(decision))))
         state = pace.succeeded(
             state,
             now,
             changed=changed,
             size=outcome.size,
             seconds=seconds,
-            note=outcome.note,
+            note=note,
             retry_after=outcome.retry_after,
         )
+        state = self._renewed(feed, state if decision is None else replace(state, past=()), parsed, now)
         state = store.commit(self.data, state, outcome.parts)
-        return self._brought(feed, state, "updated" if changed else "unchanged", outcome.note, parsed)
+        return self._brought(feed, state, "updated" if changed else "unchanged", note, parsed)
+
+    async def _hold(
+        self,
+        feed: Feed,
+        state: FeedState,
+        outcome: Fetched | NotModified,
+        doubt: Quarantined,
+        now: float,
+        seconds: float,
+        *,
+        entries: int,
+    ) -> Brought:
+        """Put a body into quarantine, or keep it there; what is in force stays."""
+        digest, before = digest_of_parts(outcome.parts), state.held
+        rejected = doubt.check == "rejected"
+        known = before is not None and before.digest == digest
+        held = Held(
+            parts=outcome.parts,
+            digest=digest,
+            check=doubt.check,
+            reason=doubt.reason,
+            entries=entries,
+            since=before.since if before is not None and known else now,
+            seen_at=now,
+            rejected=rejected,
+        )
+        name: Literal["refused", "quarantined"] = "refused" if rejected else "quarantined"
+        reason = "; ".join(filter(None, (doubt.reason, self.decisions.problem)))
+        state = pace.doubted(
+            state,
+            now,
+            reason,
+            outcome=name,
+            size=outcome.size,
+            seconds=seconds,
+            retry_after=outcome.retry_after,
+        )
+        state = store.hold(self.data, state, held)
+        return await self._keep(feed, state, name, reason, state.parts)
+
+    def _trial(self, feed: Feed, state: FeedState, now: float) -> Trial:
+        """What a new version is judged by. Versions that were read in another way are no past of it."""
+        record = self.former.get(feed.id)
+        versions = state.past if state.past_key == past_key_of(feed) else ()
+        return Trial(
+            versions=versions,
+            elapsed=now - versions[-1].at if versions else 0.0,
+            section=record.section if record is not None and record.kind == feed.kind else None,
+            canaries=self.canaries,
+        )
+
+    def _renewed(self, feed: Feed, state: FeedState, parsed: Parsed | None, now: float) -> FeedState:
+        """The state with the version that goes into force in its past, and nothing in quarantine."""
+        key = past_key_of(feed)
+        past = state.past if state.past_key == key else ()
+        if parsed is not None and parsed.version is not None:
+            past = remember(past, parsed.version._replace(at=now))
+        return replace(state, held=None, past=past, past_key=key, frozen_since=frozen_since(feed, past, now))
 
     async def _keep(self, feed: Feed, state: FeedState, name: State, reason: str, parts: tuple[Part, ...]) -> Brought:
         """Stay with the last good entries, parsing their body again where its section is not at hand."""
         parsed = None
         if parts and not self._at_hand(feed, parts) and all(map(store.verify, parts)):
-            parsed = await self._parse(feed, parts)
+            parsed = await self._parse(feed, parts, None)
             if parsed is not None and parsed.refused is not None:
                 return self._brought(feed, state, "refused", f"{parsed.refused.reason} (stored body)", None)
         return self._brought(feed, state, name, reason, parsed)
@@ -192,17 +295,13 @@ class Pass:
             self.sound[section.name] = is_whole(self.data, section)
         return self.sound[section.name]
 
-    async def _parse(self, feed: Feed, parts: tuple[Part, ...]) -> Parsed | None:
-        """Parse bodies in a lane; None if there is nothing to do."""
+    async def _parse(self, feed: Feed, parts: tuple[Part, ...], trial: Trial | None) -> Parsed | None:
+        """Parse bodies in a lane, judged by ``trial`` where there is one; None if there is nothing to do."""
         if self._at_hand(feed, parts):
             return None
-        record = self.former.get(feed.id)
-        previous = None
-        if record is not None:
-            previous = Counts(**{count.name: getattr(record, count.name) for count in fields(Counts)})
         paths = tuple(part.path for part in parts)
         inputs = inputs_of(feed, parts, self.secret)
-        parsed = await self.lanes.parse(ParseTask(feed, paths, self.data, inputs, previous, self.secret))
+        parsed = await self.lanes.parse(ParseTask(feed, paths, self.data, inputs, trial, self.secret))
         if parsed.storage_error:
             raise StorageFailed(f"cannot write to {self.data}: {parsed.storage_error}")
         return parsed
@@ -212,10 +311,10 @@ class Pass:
         record = None
         if parsed is not None and parsed.section is not None:
             record = new_record(feed, state, parsed, parsed.section)
-            reason = reason or _about_rejects(record)
+            reason = reason or about_rejects(record)
         elif former is not None and former.kind == feed.kind and self._is_whole(former.section):
-            record = replace(former, **_described(feed), fetched_at=state.succeeded_at or former.fetched_at)
-        if record is not None and time.time() - record.fetched_at > feed.drop_after:
+            record = replace(former, **described(feed), fetched_at=state.succeeded_at or former.fetched_at)
+        if record is not None and self.clock() - record.fetched_at > feed.drop_after:
             reason = "; ".join(filter(None, (reason, f"dropped: no good fetch for {round_duration(feed.drop_after)}")))
             record = None
         entries = 0 if record is None else record.unique
@@ -232,53 +331,16 @@ class Pass:
         return Brought(result, record)
 
 
-def _until(waiting: NotDue) -> str:
+def _until(waiting: NotDue, now: float) -> str:
     """Why a feed was not asked, and from when it may be."""
-    if waiting.until <= time.time():
+    if waiting.until <= now:
         return waiting.reason
     moment = datetime.fromtimestamp(waiting.until, UTC)
-    shown = moment.strftime("%H:%M UTC" if waiting.until - time.time() < 86400 else "%Y-%m-%d %H:%M UTC")
+    shown = moment.strftime("%H:%M UTC" if waiting.until - now < 86400 else "%Y-%m-%d %H:%M UTC")
     return f"{waiting.reason}; not before {shown}"
 
 
-def inputs_of(feed: Feed, parts: tuple[Part, ...], secret: bytes) -> str:
-    """Digest of everything a feed's entries depend on: its bytes, how they are read, and by which parser.
-
-    For some formats also when: bans run out although their database does not change.
-    """
-    keyed = hashlib.sha256(secret).hexdigest() if feed.kind == "email" else ""
-    minute = str(int(time.time() // 60)) if FORMATS[feed.format].timed else ""
-    text = "\n".join([str(PARSER), VERSION, feed.parse_key, keyed, minute, *(part.digest for part in parts)])
-    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
-
-
-def _about_rejects(record: FeedRecord) -> str:
-    """What a person should know of a list that came in, but not whole."""
-    if not record.rejected:
-        return ""
-    line, text, why = record.rejects[0] if record.rejects else (0, "", "")
-    example = f": line {line} {text!r} {why}" if line else ""
-    return f"{counted(record.rejected, 'line')} refused{example}"
-
-
-def new_record(feed: Feed, state: FeedState, parsed: Parsed, section: SectionReference) -> FeedRecord:
-    """The record of freshly parsed entries; how much they cover is known after compiling."""
-    return FeedRecord(
-        **_described(feed),
-        **asdict(parsed.counts),
-        rejects=tuple((reject.line, reject.text, reject.reason) for reject in parsed.rejects),
-        v4=0,
-        v6=0,
-        size=parsed.size,
-        fetched_at=state.succeeded_at,
-        changed_at=state.changed_at,
-        dated=parsed.dated or 0.0,
-        section=section,
-    )
-
-
-def _described(feed: Feed) -> dict[str, Any]:
-    """What the catalogue says of a feed, as far as answers need it."""
-    names = ("id", "kind", "category", "provider", "weight", "group", "includes", "terms", "homepage", "keep")
-    described = {name: getattr(feed, name) for name in (*names, "stale_after", "drop_after", "widen")}
-    return described | {"title": feed.title or feed.id}
+def _in_words(decision: Decision) -> str:
+    """``accepted by ana: a rebuilt list``."""
+    verb = "accepted" if decision.decision == "accept" else "rejected"
+    return f"{verb} by {decision.author}" + (f": {decision.note}" if decision.note else "")

@@ -10,6 +10,7 @@ Messages are framed: eight bytes of length, big-endian, then the message.
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import pickle
@@ -22,14 +23,17 @@ from pathlib import Path
 from typing import IO, Final, Self
 
 from blocklistd.catalogue import Feed
-from blocklistd.collect.model import Accepted, Counts, ParsedFeed, Refused, Reject
+from blocklistd.collect.model import Counts, ParsedFeed, Quarantined, Refused, Reject
 from blocklistd.collect.parse import parse_feed
+from blocklistd.collect.past import Past, Version, decode_past
 from blocklistd.collect.unpack import BadBody
 from blocklistd.collect.vet import vet
-from blocklistd.index.entries import FeedEntries, encode_entries
-from blocklistd.index.layout import SectionReference
+from blocklistd.errors import SnapshotCorrupt
+from blocklistd.index.entries import FeedEntries, decode_entries, encode_entries
+from blocklistd.index.layout import SECTIONS, Section, SectionReference
 from blocklistd.index.names import mail_digest
 from blocklistd.index.publish import write_section
+from blocklistd.refresh.measure import Canary, measure, named, overlap
 
 MEMORY_LIMIT: Final = 4 * 2**30
 """Bytes of address space a lane may use."""
@@ -42,20 +46,36 @@ GRACE: Final = 10
 
 
 @dataclass(frozen=True, slots=True)
+class Trial:
+    """versions: those in force before; elapsed: seconds since the last; section: its entries, where at hand."""
+
+    versions: tuple[Version, ...]
+    elapsed: float
+    section: SectionReference | None
+    canaries: tuple[Canary, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class ParseTask:
-    """What a lane is given. previous: counts of the version in force; secret: keys the digests of mail addresses."""
+    """What a lane is given.
+
+    trial: what the gate judges by, None to let through whatever is a list; secret: keys the digests of mail addresses.
+    """
 
     feed: Feed
     bodies: tuple[Path, ...]
     data: Path
     inputs: str
-    previous: Counts | None
+    trial: Trial | None
     secret: bytes
 
 
 @dataclass(frozen=True, slots=True)
 class Parsed:
-    """What a lane gives back: counts, the first refused lines, and the stored section or why there is none."""
+    """What a lane gives back: counts, the first refused lines, and the stored section or why there is none.
+
+    version: in numbers, where it is a list at all.
+    """
 
     counts: Counts = field(default_factory=Counts)
     rejects: tuple[Reject, ...] = ()
@@ -63,6 +83,8 @@ class Parsed:
     size: int = 0
     section: SectionReference | None = None
     refused: Refused | None = None
+    quarantined: Quarantined | None = None
+    version: Version | None = None
     storage_error: str = ""
 
     def encode(self) -> bytes:
@@ -80,6 +102,8 @@ class Parsed:
             size=document["size"],
             section=SectionReference(**document["section"]) if document["section"] else None,
             refused=Refused(**document["refused"]) if document["refused"] else None,
+            quarantined=Quarantined(**document["quarantined"]) if document["quarantined"] else None,
+            version=decode_past([document["version"]])[0] if document["version"] else None,
             storage_error=document["storage_error"],
         )
 
@@ -95,6 +119,7 @@ def main(deadline: float, memory: int = MEMORY_LIMIT) -> None:
         resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what a library prints must not get among the answers
+    gc.freeze()  # what was imported stays: no use in looking through it again and again while lists are parsed
     with suppress(BrokenPipeError):  # nobody wants the answer any more
         _send(answers, READY)
         while (task := _receive(sys.stdin.buffer)) is not None:
@@ -128,15 +153,40 @@ def work(task: ParseTask) -> Parsed:
         return Parsed(refused=Refused("parsing needs too much memory"))
     except Exception as error:  # noqa: BLE001  one feed's surprise must not end the others
         return Parsed(refused=Refused(f"parser failed: {type(error).__name__}: {error}"[:300]))
-    verdict = vet(task.feed, parsed, task.previous)
-    if not isinstance(verdict, Accepted):
+    version, entries = measure(parsed), _entries(parsed, task.secret)
+    past = None if task.trial is None else _past(task, task.trial, entries)
+    verdict = vet(task.feed, parsed, version, past)
+    if isinstance(verdict, Refused):
         return Parsed(parsed.counts, parsed.rejects, parsed.dated, parsed.size, refused=verdict)
-    encoded = encode_entries(_entries(parsed, task.secret), task.inputs)
+    if isinstance(verdict, Quarantined):
+        return Parsed(parsed.counts, parsed.rejects, parsed.dated, parsed.size, quarantined=verdict, version=version)
+    encoded = encode_entries(entries, task.inputs)
     try:
         section = write_section(task.data, encoded)
     except OSError as error:
         return Parsed(storage_error=error.strerror or str(error))
-    return Parsed(parsed.counts, parsed.rejects, parsed.dated, parsed.size, section)
+    return Parsed(parsed.counts, parsed.rejects, parsed.dated, parsed.size, section, version=version)
+
+
+def _past(task: ParseTask, trial: Trial, entries: FeedEntries) -> Past:
+    """The past, with what only the entries themselves tell."""
+    before = _stored(task.data, trial.section)
+    found = named(trial.canaries, entries.v4, entries.v6)
+    if before is not None and found:
+        known = set(named(trial.canaries, before.v4, before.v6))
+        found = [words for words in found if words not in known]
+    common = None if before is None or not trial.versions else overlap(entries, before)
+    return Past(trial.versions, common, trial.elapsed, tuple(found))
+
+
+def _stored(data: Path, reference: SectionReference | None) -> FeedEntries | None:
+    """The entries in force; None where they are missing or damaged, so that nothing can be compared."""
+    if reference is None:
+        return None
+    try:
+        return decode_entries(Section(data / SECTIONS / reference.name, reference))
+    except (SnapshotCorrupt, OSError, ValueError):
+        return None
 
 
 def _entries(parsed: ParsedFeed, secret: bytes) -> FeedEntries:

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from blocklistd.units import format_moment
 
-State = Literal["updated", "unchanged", "not due", "failed", "refused"]
+State = Literal["updated", "unchanged", "not due", "failed", "refused", "quarantined"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,7 +15,7 @@ class FeedResult:
     """One feed in one refresh.
 
     entries: distinct entries that are now in force; change: by how many they grew or shrank; bytes: transferred;
-    reason: why it failed, was refused or is not due, empty otherwise.
+    reason: why it failed, was refused, is in quarantine or not due, empty otherwise.
     """
 
     feed: str
@@ -41,7 +41,10 @@ class FeedResult:
 
 @dataclass(frozen=True, slots=True)
 class RefreshReport:
-    """One refresh. Times are unix seconds; snapshot: the id in force afterwards, None if there is none."""
+    """One refresh. Times are unix seconds; snapshot: the id in force afterwards, None if there is none.
+
+    notes: what the operator should know of the pass as a whole: why nothing was published, trouble with the history.
+    """
 
     started: float
     finished: float
@@ -49,6 +52,7 @@ class RefreshReport:
     published: bool
     feeds: tuple[FeedResult, ...]
     error: str | None = None
+    notes: tuple[str, ...] = ()
 
     def as_document(self) -> dict[str, Any]:
         """For JSON."""
@@ -58,5 +62,6 @@ class RefreshReport:
             "snapshot": self.snapshot,
             "published": self.published,
             "error": self.error,
+            "notes": list(self.notes),
             "feeds": [result.as_document() for result in self.feeds],
         }

@@ -16,7 +16,7 @@ from blocklistd.web.notices import BAD_STATES
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from blocklistd.collect.state import FeedState
+    from blocklistd.collect.state import FeedState, Held
     from blocklistd.index.record import FeedRecord
     from blocklistd.web.notices import CatalogueFeed, FeedOutcome, Notices
 
@@ -25,9 +25,10 @@ if TYPE_CHECKING:
 class FeedStatus:
     """One feed as the operator sees it; times are unix seconds, 0 is never.
 
-    state: what the last attempt came to: never, updated, unchanged, failed or refused; reason: why, where it was bad,
-    and which fallback stood in where it was good; entries: distinct ones; lines: those they were read from;
-    dated: the date the list itself bears.
+    state: what the last attempt came to: never, updated, unchanged, failed, refused or quarantined; reason: why, where
+    it was bad, and which fallback stood in where it was good; entries: distinct ones; lines: those they were read from;
+    dated: the date the list itself bears; quarantine: a later body that waits for the operator; frozen_since: since
+    when the list says nothing new although it is fetched well.
     """
 
     id: str
@@ -60,12 +61,14 @@ class FeedStatus:
     not_before: float = 0.0
     stale: bool = False
     dropped: bool = False
+    quarantine: Held | None = None
+    frozen_since: float = 0.0
 
     @property
     def verdict(self) -> str:
-        """What the last vetting said: accepted, refused, or none where nothing was ever vetted."""
-        if self.state == "refused":
-            return "refused"
+        """What the last vetting said: accepted, refused, quarantined, or none where nothing was ever vetted."""
+        if self.state in {"refused", "quarantined"}:
+            return self.state
         return "accepted" if self.succeeded_at else "none"
 
     def as_body(self) -> dict[str, Any]:
@@ -101,8 +104,20 @@ class FeedStatus:
             "not_before": format_moment(self.not_before),
             "stale": self.stale,
             "dropped": self.dropped,
+            "frozen_since": format_moment(self.frozen_since),
+            "quarantine": _quarantine_body(self.quarantine) if self.quarantine else None,
             "in_snapshot": self.in_snapshot,
         }
+
+
+def _quarantine_body(held: Held) -> dict[str, Any]:
+    return {
+        "check": held.check,
+        "reason": held.reason,
+        "since": format_moment(held.since),
+        "entries": held.entries,
+        "digest": held.digest,
+    }
 
 
 def feed_statuses(
@@ -186,4 +201,6 @@ def _status(
         not_before=state.not_before if state else 0.0,
         stale=bool(record and age is not None and age > record.stale_after),
         dropped=bool(record and age is not None and age > record.drop_after),
+        quarantine=state.held if state and state.held and not state.held.rejected else None,
+        frozen_since=state.frozen_since if state else 0.0,
     )

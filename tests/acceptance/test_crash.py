@@ -54,6 +54,7 @@ class Folder:
         self.ids = [f"feed_{number}" for number in range(FEEDS)]
         entries = [
             {"id": name, "url": (self.lists / name).as_uri(), "format": "lines", "category": "attacker"}
+            | {"gate": "none"}  # each version is another list altogether
             for name in self.ids
         ]
         self.catalogue.write_text(json.dumps({"feeds": entries}), encoding="utf-8")

@@ -6,6 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from blocklistd.catalogue import Feed, Schedule, expand_headers, read_catalogue
+from blocklistd.catalogue.feed import Gate
 from blocklistd.errors import UsageError
 
 DAY = 86400
@@ -217,3 +218,13 @@ def test_long_chain_of_references_is_no_circle() -> None:
     chain = "".join(entry.format(number, number, number + 1) for number in range(1500))
     last = "  - {id: f1500, url: https://lists.example/1500, format: lines, category: spam}\n"
     assert len(read_catalogue("feeds:\n" + chain + last, "feeds.yaml").feeds) == 1501
+
+
+def test_a_gate_has_its_bands() -> None:
+    """Those not named have their default; none asks nothing at all."""
+    gate = read_one(*LINES, "gate: {shrink: 60%, growth: 1000%, canaries: false}").gate
+    assert gate == Gate.model_validate({"shrink": "60%", "growth": "1000%", "canaries": False})
+    assert gate is not None
+    assert (gate.shrink, gate.growth, gate.overlap, gate.canaries) == (0.6, 10.0, 0.02, False)
+    assert read_one(*LINES).gate == Gate()
+    assert read_one(*LINES, "gate: none").gate is None

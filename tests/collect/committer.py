@@ -1,4 +1,4 @@
-"""Run as a program: commits version after version of one feed until it is killed.
+"""Run as a program: commits and holds version after version of one feed until it is killed.
 
 Each version has two parts that follow from its number. With a second argument it commits one version and kills
 itself right before the file operation of that number.
@@ -12,8 +12,8 @@ import signal
 import sys
 from pathlib import Path
 
-from blocklistd.collect.state import FeedState, read_state
-from blocklistd.collect.store import Candidate, commit
+from blocklistd.collect.state import FeedState, Held, Part, digest_of_parts, read_state
+from blocklistd.collect.store import Candidate, commit, hold
 
 
 def body(version: int, part: int) -> bytes:
@@ -21,14 +21,21 @@ def body(version: int, part: int) -> bytes:
     return f"{version // (1 + part)} {part}\n".encode() + random.Random(version // (1 + part)).randbytes(20_000)
 
 
+def write(data: Path, number: int, content: bytes) -> Part:
+    """A candidate of these bytes."""
+    with Candidate(data, "made", 2**20) as candidate:
+        candidate.write(content)
+        return candidate.finish(f"https://lists.example/{number}")
+
+
 def put(data: Path, version: int) -> None:
-    """Commit one version."""
-    parts = []
-    for number in range(2):
-        with Candidate(data, "made", 2**20) as candidate:
-            candidate.write(body(version, number))
-            parts.append(candidate.finish(f"https://lists.example/{number}"))
-    commit(data, FeedState("made", reason=str(version)), parts, durable=version % 2 == 0)
+    """Commit one version, then hold one in quarantine that shares its first part."""
+    parts = [write(data, number, body(version, number)) for number in range(2)]
+    before = read_state(data, "made").held
+    state = FeedState("made", reason=str(version), held=before)
+    state = commit(data, state, parts, durable=version % 2 == 0)
+    doubted = (state.parts[0], write(data, 1, body(version, 7)))
+    hold(data, state, Held(doubted, digest_of_parts(doubted), "shrink", str(version), 1, 1.0, 1.0))
     sys.stdout.write(f"{version}\n")
     sys.stdout.flush()
 

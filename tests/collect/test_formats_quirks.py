@@ -9,7 +9,7 @@ from contextlib import closing
 import pytest
 
 from blocklistd.collect.formats import FORMATS
-from blocklistd.collect.model import Accepted, Refused
+from blocklistd.collect.model import Accepted, Refused, Verdict
 from blocklistd.collect.parse import parse_bodies
 from blocklistd.collect.unpack import BadBody
 from blocklistd.collect.vet import vet
@@ -18,7 +18,7 @@ from tests.collect.feeds import cidrs, make_feed, parse
 DROP = {"format": "ndjson", "records": "@", "columns": {"network": "cidr"}}
 
 
-def verdict_of(body: bytes | str, **options: object) -> Accepted | Refused:
+def verdict_of(body: bytes | str, **options: object) -> Verdict:
     return vet(make_feed(**options), parse(body, **options))
 
 

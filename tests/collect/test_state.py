@@ -14,10 +14,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from blocklistd.collect.state import FeedState, Part, bodies, read_state, read_states, write_state
+from blocklistd.collect.past import Version
+from blocklistd.collect.state import FORMAT, FeedState, Held, Part, bodies, read_state, read_states, write_state
 from blocklistd.errors import StorageFailed
 
 DIGEST = "0123456789abcdef" * 4
+OTHER = "fedcba9876543210" * 4
 
 
 def example(data: Path) -> FeedState:
@@ -38,6 +40,7 @@ def example(data: Path) -> FeedState:
         finished_at=2.5,
         succeeded_at=2.25,
         changed_at=2.0,
+        confirmed_at=1.75,
         failures=3,
         not_before=9.0,
         retry_at=10.0,
@@ -46,6 +49,19 @@ def example(data: Path) -> FeedState:
         bytes=77,
         seconds=0.125,
         parts=(part,),
+        held=Held(
+            parts=(replace(part, path=bodies(data) / f"made.0.{OTHER[:16]}.body", digest=OTHER),),
+            digest=OTHER,
+            check="shrink",
+            reason="has lost 60 % of 300 entries",
+            entries=120,
+            since=2.0,
+            seen_at=2.5,
+            rejected=True,
+        ),
+        past=(Version(1.5, 0.0, 10, 12, 1, 0, 10, 2**63, 1, 256, 10, 3),),
+        past_key="ef",
+        frozen_since=1.5,
     )
 
 
@@ -67,18 +83,24 @@ def test_a_feed_that_was_never_asked(tmp_path: Path) -> None:
 
 
 def changed(**fields: object) -> bytes:
-    document = {
-        "format": "blocklistd feed state 1",
+    document: dict[str, object] = {
+        "format": FORMAT,
         "feed_id": "made",
         "source": "",
         "hosts": [],
-        **dict.fromkeys(("attempted_at", "finished_at", "succeeded_at", "changed_at", "not_before"), 0.0),
+        **dict.fromkeys(
+            ("attempted_at", "finished_at", "succeeded_at", "changed_at", "confirmed_at", "not_before"), 0.0
+        ),
         **dict.fromkeys(("retry_at", "seconds"), 0.0),
         "failures": 0,
         "outcome": "never",
         "reason": "",
         "bytes": 0,
         "parts": [],
+        "held": None,
+        "past": [],
+        "past_key": "",
+        "frozen_since": 0.0,
     }
     return json.dumps(document | fields).encode()
 
@@ -88,11 +110,19 @@ def part(**fields: object) -> dict[str, object]:
     return whole | {"etag": None, "last_modified": None} | fields
 
 
+def held(**fields: object) -> dict[str, object]:
+    whole = {"parts": [part()], "digest": DIGEST, "check": "shrink", "reason": "", "entries": 1}
+    return whole | {"since": 1.0, "seen_at": 1.0, "rejected": False} | fields
+
+
 def test_the_whole_document_is_accepted(tmp_path: Path) -> None:
     """What the broken ones below are made from is sound."""
     bodies(tmp_path).mkdir()
-    (bodies(tmp_path) / "made.json").write_bytes(changed(parts=[part()]))
-    assert read_state(tmp_path, "made").parts[0].path == bodies(tmp_path) / f"made.0.{DIGEST[:16]}.body"
+    (bodies(tmp_path) / "made.json").write_bytes(changed(parts=[part()], held=held(), past=[[1.0] * 12]))
+    state = read_state(tmp_path, "made")
+    assert state.parts[0].path == bodies(tmp_path) / f"made.0.{DIGEST[:16]}.body"
+    assert state.held is not None
+    assert state.past == (Version._make([1.0] * 12),)
 
 
 @pytest.mark.parametrize(
@@ -126,6 +156,16 @@ def test_the_whole_document_is_accepted(tmp_path: Path) -> None:
         changed(parts=[part(digest="x")]),
         changed(parts=[part(size=1.5)]),
         changed(parts=[part(etag=1)]),
+        changed(held={}),
+        changed(held=held(parts=[part(file="../../etc/passwd")])),
+        changed(held=held(digest="x")),
+        changed(held=held(rejected=1)),
+        changed(past=None),
+        changed(past=[[1.0] * 11]),
+        changed(past=[[1.0] * 12] * 31),
+        changed(past=[[1.0] * 11 + [True]]),
+        changed(past=[[-1.0] * 12]),
+        changed(frozen_since="1"),
     ],
     ids=lambda content: content[-40:].decode("latin-1"),
 )
@@ -152,7 +192,7 @@ def test_a_damaged_state_never_raises(tmp_path: Path, data: st.DataObject) -> No
     path.write_bytes(content)
     state = read_state(tmp_path, "made")
     assert state.feed_id == "made"
-    assert all(body.path.parent == bodies(tmp_path) for body in state.parts)
+    assert all(body.path.parent == bodies(tmp_path) for body in state.bodies)
 
 
 def test_what_is_no_file_is_never(tmp_path: Path) -> None:
@@ -179,7 +219,7 @@ def test_reading_states_is_light() -> None:
     """Workers that answer read states, so nothing heavy may come with them."""
     code = (
         "import sys, blocklistd.collect.state, blocklistd.collect.store, blocklistd.collect.pace;"
-        "print({'numpy', 'aiohttp', 'pydantic', 'apscheduler', 'rich'} & set(sys.modules))"
+        "print({'numpy', 'aiohttp', 'pydantic', 'apscheduler', 'rich', 'statistics'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"

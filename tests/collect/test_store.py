@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from blocklistd.collect.state import FeedState, Part, bodies, is_candidate, read_state
-from blocklistd.collect.store import BodyTooLargeError, Candidate, commit, discard, sweep, verify
+from blocklistd.collect.state import FeedState, Held, Part, bodies, digest_of_parts, is_candidate, read_state
+from blocklistd.collect.store import BodyTooLargeError, Candidate, commit, discard, hold, release, sweep, verify
 from blocklistd.errors import StorageFailed
 from blocklistd.files import TEMPORARY
 from tests.collect import committer
@@ -131,6 +131,56 @@ def test_a_full_disk_is_storage_failed(tmp_path: Path) -> None:
     assert names(tmp_path) == set()
 
 
+def assert_whole(state: FeedState) -> None:
+    """The version in force and the one in quarantine are sound, each of one number, and neither is a mixture."""
+    version = int(state.reason)
+    assert all(verify(part) for part in state.bodies)
+    assert [part.path.read_bytes() for part in state.parts] == [committer.body(version, n) for n in range(2)]
+    if state.held is not None:
+        number = int(state.held.reason)
+        assert number <= version
+        assert [part.path.read_bytes() for part in state.held.parts] == [committer.body(number, n) for n in (0, 7)]
+
+
+def held(*parts: Part) -> Held:
+    return Held(parts, digest_of_parts(parts), "shrink", "has lost 60 % of 300 entries", 120, 1.0, 2.0)
+
+
+def test_a_held_body_lies_beside_the_one_in_force(tmp_path: Path) -> None:
+    """Both are named by the state; a newer one takes the place of the held one, a good one of both."""
+    good = commit(tmp_path, STATE, [candidate(tmp_path, b"one")])
+    first = hold(tmp_path, good, held(candidate(tmp_path, b"two")))
+    assert read_state(tmp_path, "made") == first
+    assert [part.path.read_bytes() for part in first.bodies] == [b"one", b"two"]
+    assert sweep(tmp_path, {"made"}) == 0
+    second = hold(tmp_path, first, held(candidate(tmp_path, b"three")))
+    assert [part.path.read_bytes() for part in second.bodies] == [b"one", b"three"]
+    assert len(names(tmp_path)) == 3
+    assert second.held is not None
+    accepted = commit(tmp_path, replace(second, held=None), second.held.parts)
+    assert [part.path.read_bytes() for part in accepted.bodies] == [b"three"]
+    assert len(names(tmp_path)) == 2
+
+
+def test_a_body_held_and_in_force_is_one_file(tmp_path: Path) -> None:
+    """Of several parts most are as they were: letting go of the held ones takes none from what is in force."""
+    parts = [candidate(tmp_path, b"one"), candidate(tmp_path, b"two")]
+    good = commit(tmp_path, STATE, parts)
+    kept = hold(tmp_path, good, held(good.parts[0], candidate(tmp_path, b"cut")))
+    assert len(names(tmp_path)) == 4
+    assert release(tmp_path, kept) == good
+    assert [part.path.read_bytes() for part in good.parts] == [b"one", b"two"]
+    assert len(names(tmp_path)) == 3
+
+
+def test_the_held_body_of_a_feed_that_is_off_goes_too(tmp_path: Path) -> None:
+    """Its state stays, without any body."""
+    hold(tmp_path, STATE, held(candidate(tmp_path, b"two")))
+    assert sweep(tmp_path, ()) == 1
+    assert read_state(tmp_path, "made").held is None
+    assert names(tmp_path) == {"made.json"}
+
+
 def test_sweep_removes_what_nobody_names(tmp_path: Path) -> None:
     """Temporary files, unnamed bodies and bodies of unknown feeds go; states stay, and so do foreign files."""
     kept = commit(tmp_path, STATE, [candidate(tmp_path, b"one")])
@@ -166,8 +216,7 @@ def test_a_commit_that_is_killed_before_any_of_its_steps(tmp_path: Path) -> None
         version = int(state.reason)
         seen.add(version - before)
         assert version - before in {0, 1}
-        assert all(verify(part) for part in state.parts)
-        assert [part.path.read_bytes() for part in state.parts] == [committer.body(version, n) for n in range(2)]
+        assert_whole(state)
         if done.returncode == 0:
             break
     assert done.returncode == 0, done.stderr
@@ -201,8 +250,7 @@ def test_a_commit_that_is_killed_leaves_a_whole_version(tmp_path: Path) -> None:
         state = read_state(tmp_path, "made")
         version = int(state.reason)
         assert version >= announced
-        assert [part.path.read_bytes() for part in state.parts] == [committer.body(version, n) for n in range(2)]
-        assert all(verify(part) for part in state.parts)
+        assert_whole(state)
     sweep(tmp_path, {"made"})
     assert not [name for name in names(tmp_path) if name.startswith(TEMPORARY)]
-    assert len(names(tmp_path)) == 3
+    assert len(names(tmp_path)) == 1 + len({part.path for part in read_state(tmp_path, "made").bodies})
