@@ -1,55 +1,102 @@
-"""``blocklistd check``: read a catalogue, say what is wrong with it, or what is in it.
+"""``blocklistd check``: read the catalogue and the policy, say what is wrong with them, or what is in them.
 
-Exit status 0 if the catalogue is good, 2 if anything is wrong. Nothing is fetched or written.
+Databases named by ``--mmdb`` are opened too. Exit status 0 if all are good, 2 if anything is wrong. Nothing is fetched
+or written.
 """
 
 from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from blocklistd.catalogue import load_catalogue
 from blocklistd.cli import with_settings
-from blocklistd.errors import CatalogueInvalid, Problem, UsageError
+from blocklistd.errors import ConfigurationInvalid, Problem, UsageError
+from blocklistd.reputation.databases import check_databases
+from blocklistd.reputation.policy.load import load_policy
+from blocklistd.units import counted
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from blocklistd.catalogue import Catalogue
+    from blocklistd.reputation.policy import Policy
     from blocklistd.settings import Settings, Use
 
 
 @click.command("check")
-@with_settings("config", "use")
+@with_settings("config", "policy", "use", "mmdb")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
 def command(settings: Settings, *, as_json: bool) -> None:
-    """Check a catalogue, name every mistake.
+    """Check catalogue and policy, name every mistake.
 
     \b
     Examples:
       blocklistd check
-      blocklistd check --config my-feeds.yaml --json
+      blocklistd check --config my-feeds.yaml --policy my-policy.yaml --json
     """  # noqa: D301  (\b is click's mark for lines that stay as they are)
-    source = str(settings.config)
+    catalogue: Catalogue | UsageError
+    policy: Policy | UsageError
     try:
         catalogue = load_catalogue(settings.config)
     except UsageError as error:
-        if not as_json and not isinstance(error, CatalogueInvalid):
-            raise
-        problems = error.problems if isinstance(error, CatalogueInvalid) else (Problem("", 0, str(error)),)
-        answer = {"source": source, "valid": False, "problems": [asdict(problem) for problem in problems]}
-        click.echo(json.dumps(answer, indent=2) if as_json else str(error))
-        click.get_current_context().exit(2)
-    counts = count_feeds(catalogue, settings.use)
-    notes = unheeded_excludes(catalogue, settings.use)
+        catalogue = error
+    feeds = None if isinstance(catalogue, UsageError) else catalogue.by_id.keys()
+    try:
+        policy = load_policy(settings.policy, feeds)
+    except UsageError as error:
+        policy = error
+    databases: UsageError | None = None
+    try:
+        check_databases(settings.mmdb)
+    except UsageError as error:
+        databases = error
+    bad = [error for error in (catalogue, policy, databases) if isinstance(error, UsageError)]
     if as_json:
-        answer = {"source": source, "valid": True, "problems": [], **counts, "notes": notes}
-        click.echo(json.dumps(answer, indent=2))
-        return
-    click.echo(f"{settings.config.name}: {describe(counts)}")
-    for note in notes:
-        click.echo(f"  note: {note}")
+        answer = _as_answer(settings, catalogue, policy)
+        if settings.mmdb:
+            answer["mmdb"] = {**_verdict(settings.mmdb[0], databases), "source": list(map(str, settings.mmdb))}
+        click.echo(json.dumps({**answer, "valid": not bad}, indent=2))
+    else:
+        for refused in bad:
+            invalid = isinstance(refused, ConfigurationInvalid)
+            click.echo(str(refused) if invalid else f"blocklistd: {refused}", err=not invalid)
+        _print_good(settings, catalogue, policy)
+    if bad:
+        click.get_current_context().exit(2)
+
+
+def _print_good(settings: Settings, catalogue: Catalogue | UsageError, policy: Policy | UsageError) -> None:
+    if not isinstance(catalogue, UsageError):
+        click.echo(f"{settings.config.name}: {describe(count_feeds(catalogue, settings.use))}")
+        for note in unheeded_excludes(catalogue, settings.use):
+            click.echo(f"  note: {note}")
+    if not isinstance(policy, UsageError):
+        click.echo(f"{settings.policy.name}: {describe_policy(policy)}")
+        for note in () if isinstance(catalogue, UsageError) else idle_rules(policy, catalogue, settings.use):
+            click.echo(f"  note: {note}")
+
+
+def _as_answer(settings: Settings, catalogue: Catalogue | UsageError, policy: Policy | UsageError) -> dict[str, Any]:
+    """What is said of the catalogue, and below ``policy`` the same of the policy."""
+    answer = _verdict(settings.config, catalogue)
+    about_policy = _verdict(settings.policy, policy)
+    if not isinstance(catalogue, UsageError):
+        answer |= {**count_feeds(catalogue, settings.use), "notes": unheeded_excludes(catalogue, settings.use)}
+    if not isinstance(policy, UsageError):
+        notes = [] if isinstance(catalogue, UsageError) else idle_rules(policy, catalogue, settings.use)
+        about_policy |= {"profiles": list(policy.profiles), "notes": notes}
+    return {**answer, "policy": about_policy}
+
+
+def _verdict(path: Path, read: object) -> dict[str, Any]:
+    problems: tuple[Problem, ...] = ()
+    if isinstance(read, UsageError):
+        problems = read.problems if isinstance(read, ConfigurationInvalid) else (Problem("", 0, str(read)),)
+    return {"source": str(path), "valid": not problems, "problems": [asdict(problem) for problem in problems]}
 
 
 def count_feeds(catalogue: Catalogue, use: Use) -> dict[str, int]:
@@ -87,6 +134,26 @@ def unheeded_excludes(catalogue: Catalogue, use: Use) -> list[str]:
         for feed in enabled
         for name in feed.exclude
         if name in catalogue.by_id and name not in on
+    ]
+
+
+def describe_policy(policy: Policy) -> str:
+    """The profiles as one line for people: how many, how many rules they have, which are in shadow mode."""
+    rules = sum(len(profile.rules) for profile in policy.profiles.values())
+    text = f"{counted(len(policy.profiles), 'profile')}, {counted(rules, 'rule')}"
+    if shadows := [name for name, profile in policy.profiles.items() if profile.shadow]:
+        text += f", in shadow mode: {', '.join(shadows)}"
+    return text
+
+
+def idle_rules(policy: Policy, catalogue: Catalogue, use: Use) -> list[str]:
+    """Rules that name feeds which are off: nothing is on them."""
+    on = {feed.id for feed in catalogue.enabled(use)}
+    return [
+        f"profile {name}, rule {number} names the feed {feed}, which is off"
+        for name, profile in policy.profiles.items()
+        for number, rule in enumerate(profile.rules, start=1)
+        for feed in sorted(rule.when.all_feeds() - on)
     ]
 
 

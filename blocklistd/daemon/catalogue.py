@@ -12,10 +12,10 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from blocklistd.catalogue import Feed, load_catalogue
-from blocklistd.catalogue.load import LARGEST_FILE
+from blocklistd.catalogue.document import LARGEST_FILE
 from blocklistd.daemon.memory import anonymous_file, path_of
+from blocklistd.daemon.policy import refusal
 from blocklistd.errors import CatalogueInvalid, UsageError
-from blocklistd.units import counted
 from blocklistd.web.notices import CatalogueFeed
 
 if TYPE_CHECKING:
@@ -61,12 +61,6 @@ def notice(running: RunningCatalogue, *, refused: Exception | None = None) -> di
     """
     return {
         "read_at": time.time() if refused else running.read_at,
-        "problem": _public(refused) if refused else "",
+        "problem": refusal(refused) if refused else "",
         "feeds": [asdict(CatalogueFeed.of(feed)) for feed in running.feeds],
     }
-
-
-def _public(refused: Exception) -> str:
-    if isinstance(refused, CatalogueInvalid):
-        return f"{counted(len(refused.problems), 'mistake')}, see the log"
-    return "it could not be read, see the log"

@@ -5,6 +5,7 @@
                           {"report": {…}}                          how the last refresh ended
                           {"refreshing": bool}                     whether one is under way
                           {"catalogue": {…}}                       how the catalogue was read
+                          {"policy": {…}}                          the policy in force, and how it was read
                           {"reply": n, "status", "sentence"}       to a wish
     worker → supervisor   {"ready": snapshot id or null}           I answer
                           {"pong": n}

@@ -21,7 +21,7 @@ from blocklistd.metrics import REFRESHES
 from blocklistd.web.notices import RefreshNotice
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from blocklistd.daemon.workers import Workers
     from blocklistd.metrics import Row
@@ -53,6 +53,11 @@ class Refresher:
         self._failures = 0
         self.refreshing = False
         workers.tell(catalogue=notice(running))
+
+    @property
+    def feeds(self) -> Collection[str]:
+        """The ids of the feeds that are on."""
+        return {feed.id for feed in self._running.feeds}
 
     def _mark_due(self, feed_id: str) -> None:
         self._due.add(feed_id)
@@ -110,13 +115,13 @@ class Refresher:
         finally:
             self._tell_refreshing(under_way=False)
         report = RefreshNotice.from_document(document)
-        self._row.add(REFRESHES, "failed" if report.error else "ok")
+        self._row.add(REFRESHES, report.result)
         self._workers.tell(report=document)
         self._failures = self._failures + 1 if report.failed_as_a_whole else 0
         if report.error:
             logger.error("refresh failed, what is in use stays in use: %s", report.error)
         else:
-            logger.info("%s", _summary(report))
+            logger.log(logging.INFO if report.result == "ok" else logging.WARNING, "%s", _summary(report))
         await self._plan(pause=pause_after(self._failures))
 
     def _tell_refreshing(self, *, under_way: bool) -> None:

@@ -1,8 +1,8 @@
 """Lifetime of the daemon: signals, workers, watchdog, and the refresher in the background.
 
 Takes settings, sockets and workers already started, gives an exit status. SIGTERM and SIGINT drain (a second SIGINT
-ends at once), SIGHUP reads the catalogue again. systemd hears READY when every worker answers, and its watchdog is fed
-only while they all do.
+ends at once), SIGHUP reads policy and catalogue again. systemd hears READY when every worker answers, and its watchdog
+is fed only while they all do.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from blocklistd.version import VERSION
 
 if TYPE_CHECKING:
     from blocklistd.daemon.launch import Ground, Started
+    from blocklistd.daemon.policy import RunningPolicy
     from blocklistd.daemon.refresher import Refresher
     from blocklistd.daemon.workers import Worker
     from blocklistd.settings import Settings
@@ -34,7 +35,7 @@ BEAT: Final = 5.0
 
 
 def supervise(settings: Settings, ground: Ground, first: list[Started]) -> int:
-    """Run until told to stop; the exit status. Raises UsageError if the catalogue is wrong at the start."""
+    """Run until told to stop; the exit status. Raises UsageError if policy or catalogue is wrong at the start."""
     set_up_logging(settings.log_level, settings.log_format)
     return asyncio.run(Supervisor(settings, ground, first).run())
 
@@ -65,12 +66,15 @@ class Supervisor:
         keeping = asyncio.create_task(self._workers.run())
         background: list[asyncio.Task[None]] = []
         try:
+            policy = await self._make_policy()
             if not self._settings.no_refresh:
                 self._refresher = await self._make_refresher()
+                policy.warn_of(self._refresher.feeds)
             if await self._wait_ready(keeping):
                 logger.info("answering on %s: %s", listening, self._snapshot_text())
                 self._notifier.ready(f"Answering on {listening}: {self._snapshot_text()}")
-                background += [asyncio.create_task(work) for work in (self._beat(), self._follow_reloads(listening))]
+                follow = self._follow_reloads(policy, listening)
+                background += [asyncio.create_task(work) for work in (self._beat(), follow)]
                 if self._refresher is not None:
                     background.append(asyncio.create_task(self._refresher.run()))
                 await self._wait_end(keeping, background)
@@ -87,6 +91,14 @@ class Supervisor:
             return 1
         logger.info("stopped")
         return 0
+
+    async def _make_policy(self) -> RunningPolicy:
+        """Read what workers judge by, while they load what answers. Raises UsageError."""
+        from blocklistd.daemon.policy import RunningPolicy
+
+        policy = RunningPolicy(self._settings.policy, self._workers)
+        await policy.start()
+        return policy
 
     async def _make_refresher(self) -> Refresher:
         """Load what refreshing needs, while the workers already answer. Raises UsageError."""
@@ -122,7 +134,7 @@ class Supervisor:
                 self._notifier.alive()
             await asyncio.sleep(pause)
 
-    async def _follow_reloads(self, listening: str) -> None:
+    async def _follow_reloads(self, policy: RunningPolicy, listening: str) -> None:
         while True:
             await self._reload.wait()
             self._reload.clear()
@@ -130,11 +142,11 @@ class Supervisor:
                 logger.info("the terminal is gone")
                 self._on_stop(signal.SIGTERM)
                 continue
-            if self._refresher is None:
-                logger.info("SIGHUP: nothing to read again, this daemon only answers (--no-refresh)")
-                continue
             self._notifier.reloading()
-            await self._refresher.reload()
+            await policy.reload()
+            if self._refresher is not None:
+                await self._refresher.reload()
+                policy.warn_of(self._refresher.feeds)
             self._notifier.ready(f"Answering on {listening}: {self._snapshot_text()}")
 
     def _on_stop(self, number: int) -> None:
