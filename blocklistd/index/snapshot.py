@@ -10,18 +10,21 @@ answer is right or SnapshotCorrupt is raised.
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
-from blocklistd.addresses import Address, format_address, networks_of, parse_address
+from blocklistd.addresses import Address, parse_address
 from blocklistd.errors import BadAddress, NoSnapshot, SnapshotCorrupt, StorageFailed
+from blocklistd.index.feed_sections import FeedSections
 from blocklistd.index.folder import candidates, published
-from blocklistd.index.layout import NO_PARENT, SECTIONS, SNAPSHOTS, Section, SectionReference, read_manifest
+from blocklistd.index.layout import SECTIONS, SNAPSHOTS, Section, SectionReference, read_manifest
 from blocklistd.index.listing import NOT_LISTED, Listing
 from blocklistd.index.record import FeedRecord
 from blocklistd.index.search import FeedSets, Segments4, Segments6, open_lookup
+from blocklistd.index.seen import ON_LIST, Seen, Sighted
+from blocklistd.index.sightings import Sightings
+from blocklistd.index.tables import NOTHING, Table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer
 
     from blocklistd.index.search import AnyLookup
+    from blocklistd.index.sightings import Sighting
 
 Question = str | int | IPv4Address | IPv6Address
 """An address to ask about. A plain int below 2**32 is IPv4, any other IPv6."""
@@ -60,17 +64,18 @@ class Snapshot:
         self.problem = ""
         """Why the published snapshot was not used, where this one stands in for it."""
         self.folder = folder
-        self._entries: dict[str, Section] = {}
         self._hot: dict[str, Section] = {}
+        self._of_feeds: FeedSections | None = None
         self.searcher: AnyLookup | None = None
         try:
             self.generation: int = int(document["generation"])
             self.built_at: float = float(document["built_at"])
+            self.rolled_back_to: str | None = document.get("rolled_back_to")
             self.feeds = tuple(FeedRecord.from_document(row) for row in document["feeds"])
             self._records = {record.id: record for record in self.feeds}
             self.sections = {role: SectionReference(**row) for role, row in document["sections"].items()}
             for role, reference in self.sections.items():
-                self._hot[role] = self._open_section(reference)
+                self._hot[role] = Section(folder / SECTIONS / reference.name, reference)
             ids = tuple(record.id for record in self.feeds)
             four, six = Segments4(self._hot["v4"], ids), Segments6(self._hot["v6"], ids)
             self.segments = len(four), len(six)
@@ -78,6 +83,9 @@ class Snapshot:
             self.lookup = searcher.lookup
             self._lookup_many = searcher.lookup_many
             self.lookup_many_integers = searcher.lookup_many_integers
+            self.tables = {role: Table(self._hot[role]) for role in ("asn", "country")}
+            self._of_feeds = FeedSections(self._records, folder)
+            self.witnesses = Sightings(self._records, self._of_feeds, self.tables["asn"])
             self._name_sets = {role: FeedSets(self._hot[role], ids) for role in ("domains", "mails")}
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             self.close()
@@ -133,9 +141,11 @@ class Snapshot:
         if self.searcher is not None:
             self.searcher.close()
         self._name_sets = {}
-        for section in (*self._hot.values(), *self._entries.values()):
+        for section in self._hot.values():
             section.close()
-        self._hot, self._entries = {}, {}
+        self._hot = {}
+        if self._of_feeds is not None:
+            self._of_feeds.close()
 
     def lookup_many(self, ips: Iterable[Question]) -> list[Listing]:
         """The same for many, in the order asked. Raises BadAddress at the first that is no address."""
@@ -148,24 +158,43 @@ class Snapshot:
         from blocklistd.index.names import SortedTexts
 
         texts = SortedTexts(self._hot["domains"])
-        labels = name.split(".")
-        found = [texts.find(name.encode(errors="replace"))]
-        found += [
-            texts.find(f"*.{'.'.join(labels[depth:])}".encode(errors="replace")) for depth in range(len(labels) - 1)
-        ]
+        found = [texts.find(form.encode(errors="replace")) for form in _forms_of(name)]
         return self._united("domains", [index for index in found if index >= 0])
 
     def mail(self, address: str, secret: bytes | None = None) -> Listing:
         """Which feeds name an e-mail address (the address alone, not its domain); secret: that of the data folder."""
-        from blocklistd.index.names import SortedDigests, mail_digest
+        from blocklistd.index.names import SortedDigests
 
-        if secret is None:
-            path = self.folder / "secret"
-            if not path.exists():
-                return NOT_LISTED
-            secret = path.read_bytes()
-        index = SortedDigests(self._hot["mails"]).find(mail_digest(address.strip().lower(), secret))
+        digest = self._digest_of(address, secret)
+        if digest is None:
+            return NOT_LISTED
+        index = SortedDigests(self._hot["mails"]).find(digest)
         return self._united("mails", [index] if index >= 0 else [])
+
+    def name_seen(self, feed_id: str, name: str, secret: bytes | None = None) -> Sighted | None:
+        """First and last seen of a domain or e-mail address by one feed that may name it, None where it does not.
+
+        Takes what ``domain`` and ``mail`` take; of a wildcard and the name itself the name counts. Raises KeyError,
+        SnapshotCorrupt.
+        """
+        record, section = self._records[feed_id], self.seen_section(feed_id)
+        if section is None:
+            named = self.mail(name, secret) if record.kind == "email" else self.domain(name)
+            return Sighted(int(record.first_seen), ON_LIST, True) if feed_id in named.feeds else None
+        seen = Seen(section)
+        if record.kind == "email":
+            digest = self._digest_of(name, secret)
+            return None if digest is None else seen.mail(digest)
+        return next((found for form in _forms_of(name) if (found := seen.domain(form)) is not None), None)
+
+    def _digest_of(self, address: str, secret: bytes | None) -> bytes | None:
+        """The keyed digest of an address, None where no secret was ever made."""
+        from blocklistd.index.names import mail_digest
+
+        path = self.folder / "secret"
+        if secret is None and not path.exists():
+            return None
+        return mail_digest(address.strip().lower(), path.read_bytes() if secret is None else secret)
 
     def _united(self, role: str, indices: Sequence[int]) -> Listing:
         sets, numbers = self._name_sets[role], self._hot[role].arrays["sets"]
@@ -177,126 +206,48 @@ class Snapshot:
 
     def autonomous_system(self, ip: Question) -> tuple[int, str] | None:
         """Number and name of the network an address belongs to, None where the tables do not say."""
-        record = self._table_record("asn", ip)
-        return None if record is None else record[:2]
+        return self._row("asn", ip)
 
     def country(self, ip: Question) -> str | None:
         """The two-letter country of an address, None where the tables do not say."""
-        record = self._table_record("country", ip)
-        return None if record is None else record[1]
+        row = self._row("country", ip)
+        return None if row is None else row[1]
 
-    def _table_record(self, role: str, ip: Question) -> tuple[int, str, str] | None:
-        section = self._hot.get(role)
-        if section is None:
-            return None
-        family, value = address_of(ip)
-        arrays = section.arrays
-        if family == 4:
-            index = bisect_right(arrays["v4_starts"], value)
-            first, end = arrays["v4_starts"][index - 1], _item(arrays["v4_starts"], index, 2**32)
-            record = arrays["v4_records"][index - 1]
-        else:
-            index = bisect_right(_Halves(arrays["v6_high"], arrays["v6_low"]), value)
-            halves = _Halves(arrays["v6_high"], arrays["v6_low"])
-            first, end = halves[index - 1], _item(halves, index, 2**128)
-            record = arrays["v6_records"][index - 1]
-        if record == 0:
-            return None
-        offsets = arrays["name_offsets"]
-        name = bytes(arrays["names"][offsets[record] : offsets[record + 1]]).decode()
-        return arrays["numbers"][record], name, network_containing(family, first, end - 1, value)
+    def _row(self, role: str, ip: Question) -> tuple[int, str] | None:
+        table = self.tables[role]
+        record = table.record(*address_of(ip))
+        return None if record == NOTHING else table.row(record)
 
     def networks_naming(self, ip: Question) -> list[Named]:
         """For each feed that names an address, the most exact network as the list wrote it.
 
         An address in a listed ASN is named by the ASN table's network. Raises BadAddress, SnapshotCorrupt.
         """
-        family, value = address_of(ip)
-        named = []
-        for feed in self.lookup(ip).feeds:
-            record = self._records[feed]
-            network = self._network_in(record, family, value)
-            if network is None and record.kind == "asn":
-                row = self._table_record("asn", ip)
-                network = row[2] if row else None
-            elif network is None and record.widen is not None:
-                shift = 128 - record.widen
-                network = f"{format_address(family, value >> shift << shift)}/{record.widen}"
-            named.append(Named(feed, network or f"{format_address(family, value)}/{32 if family == 4 else 128}"))
-        return named
+        return [Named(sighting.record.id, sighting.network) for sighting in self.sightings(ip)]
+
+    def sightings(self, ip: Question) -> list[Sighting]:
+        """The same with first and last seen. Raises BadAddress, SnapshotCorrupt."""
+        return self.witnesses.of(*address_of(ip), self.lookup(ip).feeds)
 
     def entries_section(self, feed_id: str) -> Section:
         """The section with a feed's entries, verified on first use. Raises KeyError, SnapshotCorrupt."""
-        section = self._entries.get(feed_id)
-        if section is None:
-            section = self._entries[feed_id] = self._open_section(self._records[feed_id].section)
-        return section
+        assert self._of_feeds is not None
+        return self._of_feeds.entries(feed_id)
 
-    def _network_in(self, record: FeedRecord, family: int, value: int) -> str | None:
-        arrays = self.entries_section(record.id).arrays
-        bounds = _bounds(arrays, family)
-        if bounds is None:
-            return None
-        firsts, lasts = bounds
-        index = bisect_right(firsts, value) - 1
-        parents = arrays.get(f"v{family}_parents")
-        while index >= 0:
-            if lasts[index] >= value:
-                return network_containing(family, firsts[index], lasts[index], value)
-            if parents is None:
-                break
-            index = parents[index] if parents[index] != NO_PARENT else -1
-        return None
+    def seen_section(self, feed_id: str) -> Section | None:
+        """The section with a feed's first and last seen, None where its record says it all. Raises as above."""
+        assert self._of_feeds is not None
+        return self._of_feeds.seen(feed_id)
 
-    def _open_section(self, reference: SectionReference) -> Section:
-        return Section(self.folder / SECTIONS / reference.name, reference)
+    def section(self, role: str) -> Section:
+        """The section of a role, ``v4`` and so on; it is open as long as the snapshot. Raises KeyError."""
+        return self._hot[role]
 
 
-class _Halves:
-    """Two columns of 64 bits read as one sequence of 128-bit numbers."""
-
-    __slots__ = ("_high", "_low")
-
-    def __init__(self, high: memoryview, low: memoryview) -> None:
-        self._high, self._low = high, low
-
-    def __len__(self) -> int:
-        return len(self._high)
-
-    def __getitem__(self, index: int) -> int:
-        value: int = self._high[index] << 64 | self._low[index]
-        return value
-
-
-def _bounds(
-    arrays: dict[str, memoryview],
-    family: int,
-) -> tuple[memoryview, memoryview] | tuple[_Halves, _Halves] | None:
-    if family == 4:
-        return (arrays["v4_first"], arrays["v4_last"]) if "v4_first" in arrays else None
-    if "v6_first_high" not in arrays:
-        return None
-    return (
-        _Halves(arrays["v6_first_high"], arrays["v6_first_low"]),
-        _Halves(arrays["v6_last_high"], arrays["v6_last_low"]),
-    )
-
-
-def _item(sequence: memoryview | _Halves, index: int, beyond: int) -> int:
-    return sequence[index] if index < len(sequence) else beyond
-
-
-def network_containing(family: int, first: int, last: int, value: int) -> str:
-    """A range as text: its CIDR where it is one, else the CIDR inside it that holds the address."""
-    for network in networks_of(family, first, last):
-        start, _, length = network.partition("/")
-        if (
-            parse_address(start).value
-            <= value
-            < parse_address(start).value + (1 << (32 if family == 4 else 128) - int(length))
-        ):
-            return network
-    raise AssertionError("an address outside of its own range")
+def _forms_of(name: str) -> list[str]:
+    """A domain itself and the wildcards that hold it, the most exact first."""
+    labels = name.split(".")
+    return [name, *(f"*.{'.'.join(labels[depth:])}" for depth in range(len(labels) - 1))]
 
 
 def address_of(ip: Question) -> Address:
