@@ -19,7 +19,20 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench import http_peers, http_routes, library, lookups, memory, parsing, refresh, union
+from bench import (
+    growth,
+    history,
+    http_peers,
+    http_routes,
+    library,
+    lookups,
+    memory,
+    parsing,
+    refresh,
+    report,
+    swaps,
+    union,
+)
 from bench.data import LARGE4, LARGE6, Lists, make_lists
 from bench.measure import Row, table
 from blocklistd import kernel
@@ -28,9 +41,12 @@ from tests.support import make_snapshot
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-PARTS = ("parse", "compile", "library", "http", "bulk", "memory", "union", "refresh")
+PARTS = (
+    *("parse", "compile", "library", "http", "bulk", "memory", "swaps", "union", "growth", "refresh", "report"),
+    "history",
+)
 GROUPS = {"peers": ("library", "http", "union")}
-LARGE = frozenset({"library", "http", "memory"})
+LARGE = frozenset({"library", "http", "memory", "swaps"})
 """Parts that want a million segments."""
 RESULTS = Path(__file__).with_name("results.json")
 
@@ -79,13 +95,14 @@ def _rows(parts: set[str], folder: Path) -> Iterator[Row]:
         yield from http_routes.rows(lists, small)
     if "union" in parts:
         yield from union.rows(lists, folder)
-    if "refresh" in parts:
-        yield from refresh.rows(folder)
+    for name, part in (("growth", growth), ("refresh", refresh), ("report", report), ("history", history)):
+        if name in parts:
+            yield from part.rows(folder)
 
 
 def _large(parts: set[str], lists: Lists, data: Path) -> Iterator[Row]:
     make_snapshot(data, lists.feeds)
-    for name, part in (("library", library), ("http", http_peers), ("memory", memory)):
+    for name, part in (("library", library), ("http", http_peers), ("memory", memory), ("swaps", swaps)):
         if name in parts:
             yield from part.rows(lists, data)
 

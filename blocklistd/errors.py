@@ -3,8 +3,11 @@
     BlocklistdError
     ├── BadAddress          the question is no IP address: ask again         HTTP 400, exit 2
     ├── UsageError          wrong argument or setting: call again            exit 2
-    │   └── CatalogueInvalid    feeds.yaml has mistakes, all of them named   exit 2
+    │   └── ConfigurationInvalid    a file has mistakes, all of them named
+    │       ├── CatalogueInvalid        feeds.yaml                           exit 2
+    │       └── PolicyInvalid           policy.yaml                          exit 2
     ├── NoSnapshot          nothing compiled yet: refresh first              HTTP 503, exit 2
+    ├── NotReady            a worker still starts: ask again                 HTTP 503
     ├── SnapshotCorrupt     a snapshot file is not what was written          use an older one
     ├── RefreshBusy         another refresh holds the lock: wait             exit 1
     ├── StorageFailed       the data folder cannot be read or written        exit 1
@@ -47,8 +50,8 @@ class Problem:
         return f"{where}{path}{self.message}"
 
 
-class CatalogueInvalid(UsageError):
-    """feeds.yaml was refused; ``problems`` holds every mistake, in the order of the file."""
+class ConfigurationInvalid(UsageError):
+    """A configuration file was refused; ``problems`` holds every mistake, in the order of the file."""
 
     def __init__(self, source: str, problems: tuple[Problem, ...]) -> None:
         self.source = source
@@ -58,8 +61,20 @@ class CatalogueInvalid(UsageError):
         super().__init__(f"{source}: {len(problems)} {noun}\n{lines}")
 
 
+class CatalogueInvalid(ConfigurationInvalid):
+    """feeds.yaml was refused."""
+
+
+class PolicyInvalid(ConfigurationInvalid):
+    """policy.yaml was refused."""
+
+
 class NoSnapshot(BlocklistdError):
     """The data folder holds no usable snapshot yet."""
+
+
+class NotReady(BlocklistdError):
+    """A worker has not yet heard from its supervisor what it needs for this answer."""
 
 
 class SnapshotCorrupt(BlocklistdError):

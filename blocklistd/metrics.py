@@ -42,6 +42,24 @@ REFUSED = Metric(
 )
 WORKER_STARTS = Metric("blocklistd_worker_starts_total", "counter", "Worker processes started, restarts included.")
 REFRESHES = Metric("blocklistd_refreshes_total", "counter", "Refreshes that ended, by result.", ("result",))
+VERDICTS = Metric(
+    "blocklistd_verdicts_total",
+    "counter",
+    "Verdicts given, by profile; a profile in shadow mode gives allow.",
+    ("profile", "verdict"),
+)
+SHADOW_VERDICTS = Metric(
+    "blocklistd_shadow_verdicts_total",
+    "counter",
+    "Verdicts that profiles in shadow mode would have given.",
+    ("profile", "verdict"),
+)
+DECISIONS_LOST = Metric(
+    "blocklistd_decisions_lost_total", "counter", "Decisions that could not be written to the decision log."
+)
+MAIL_DNS = Metric(
+    "blocklistd_mail_dns_total", "counter", "Mail domains asked for in DNS, by what came of it.", ("result",)
+)
 
 BUILD = Metric("blocklistd_build_info", "gauge", "Always 1; the label says which version runs.", ("version",))
 SNAPSHOT_READY = Metric("blocklistd_snapshot_ready", "gauge", "1 when there is a snapshot to answer from.")
@@ -55,6 +73,9 @@ SNAPSHOT_BUILT = Metric("blocklistd_snapshot_built_timestamp_seconds", "gauge", 
 SNAPSHOT_AGE = Metric("blocklistd_snapshot_age_seconds", "gauge", "Seconds since the snapshot in use was built.")
 WORKER_GENERATION = Metric(
     "blocklistd_worker_generation", "gauge", "Generation each worker answers from; 0 is none.", ("worker",)
+)
+SNAPSHOT_PINNED = Metric(
+    "blocklistd_snapshot_pinned", "gauge", "1 while an operator holds a snapshot fast and refreshes publish nothing."
 )
 FEED_SUCCESS = Metric(
     "blocklistd_feed_last_success_timestamp_seconds",
@@ -80,11 +101,27 @@ FEED_STATE = Metric(
     ("feed", "state"),
 )
 FEED_STALE = Metric("blocklistd_feed_stale", "gauge", "1 when the feed is older than its stale_after.", ("feed",))
-REFRESH_OK = Metric("blocklistd_refresh_ok", "gauge", "1 when the last refresh succeeded as a whole, 0 when not.")
+FEED_DROPPED = Metric(
+    "blocklistd_feed_dropped", "gauge", "1 when the feed is older than its drop_after and counts no more.", ("feed",)
+)
+FEED_QUARANTINED = Metric(
+    "blocklistd_feed_quarantined", "gauge", "1 while a later version of the feed waits for the operator.", ("feed",)
+)
+FEED_FROZEN = Metric(
+    "blocklistd_feed_frozen", "gauge", "1 when the feed is fetched well, but has long said nothing new.", ("feed",)
+)
+REFRESH_OK = Metric(
+    "blocklistd_refresh_ok",
+    "gauge",
+    "1 when the last refresh brought in some feed, or none was due; 0 when it failed or every feed it asked did.",
+)
 REFRESH_FINISHED = Metric(
     "blocklistd_refresh_finished_timestamp_seconds", "gauge", "When the last refresh ended, well or badly."
 )
 REFRESH_DURATION = Metric("blocklistd_refresh_duration_seconds", "gauge", "How long the last refresh took.")
+REFRESH_NOTES = Metric(
+    "blocklistd_refresh_notes", "gauge", "What the last refresh had to say: a pin, trouble with the history; 0 is best."
+)
 CATALOGUE_OK = Metric(
     "blocklistd_catalogue_reload_ok",
     "gauge",
@@ -93,19 +130,37 @@ CATALOGUE_OK = Metric(
 CATALOGUE_TIME = Metric(
     "blocklistd_catalogue_reload_timestamp_seconds", "gauge", "When the catalogue was read the last time."
 )
+POLICY_OK = Metric(
+    "blocklistd_policy_reload_ok", "gauge", "1 when the policy was read well the last time, 0 when refused."
+)
+POLICY_TIME = Metric("blocklistd_policy_reload_timestamp_seconds", "gauge", "When the policy was read the last time.")
+STATE_INTACT = Metric(
+    "blocklistd_state_intact", "gauge", "0 when state.db could not be read and what was read before stays in force."
+)
+OVERRIDES = Metric("blocklistd_override_entries", "gauge", "Overrides in force.")
+KEYS = Metric("blocklistd_key_entries", "gauge", "Keys that are good.")
 
 METRICS: Final[tuple[Metric, ...]] = tuple(value for value in list(globals().values()) if isinstance(value, Metric))
 """All of them, in the order above; the documentation is checked against it."""
 
 ROUTES: Final = (
-    *("home", "ip", "ip_bulk", "domain", "feeds", "feed", "refresh"),
+    *("home", "ip", "ip_bulk", "report", "report_bulk", "email", "email_bulk", "domain", "history", "feeds", "feed"),
+    *("refresh", "overrides", "override", "override_put", "override_delete"),
     *("healthz", "readyz", "metrics", "openapi", "other"),
 )
 """Values of the label ``route``; ``other`` is every path that is no route."""
 
 STATUSES: Final = ("1xx", "2xx", "3xx", "4xx", "5xx")
-KINDS: Final = ("ip", "domain")
-RESULTS: Final = ("ok", "failed")
+KINDS: Final = ("ip", "report", "domain", "email")
+MAIL_DNS_RESULTS: Final = ("answered", "cached", "unanswered")
+RESULTS: Final = ("ok", "no_feed", "failed")
+"""``no_feed``: the refresh ran, but every feed it asked failed."""
+VERDICT_WORDS: Final = ("allow", "flag", "challenge", "block")
+
+OTHER_PROFILE: Final = "other"
+MOST_PROFILES: Final = 31
+"""Profiles of a policy that are counted each by itself. The operator chooses their names, and may change them while
+processes run, so rows have numbered places; ``Counters.profiles`` says whose they are. Place 0 is of all others."""
 
 SLOTS: Final[tuple[tuple[Metric, tuple[str, ...]], ...]] = (
     *((REQUESTS, (route, status)) for route in ROUTES for status in STATUSES),
@@ -114,6 +169,10 @@ SLOTS: Final[tuple[tuple[Metric, tuple[str, ...]], ...]] = (
     (REFUSED, ()),
     (WORKER_STARTS, ()),
     *((REFRESHES, (result,)) for result in RESULTS),
+    *((VERDICTS, (str(place), word)) for place in range(MOST_PROFILES + 1) for word in VERDICT_WORDS),
+    *((SHADOW_VERDICTS, (str(place), word)) for place in range(MOST_PROFILES + 1) for word in VERDICT_WORDS),
+    (DECISIONS_LOST, ()),
+    *((MAIL_DNS, (result,)) for result in MAIL_DNS_RESULTS),
     (WORKER_GENERATION, ()),
 )
 """What each slot of a row counts. The last is no counter: it holds the generation the row's worker answers from."""
@@ -142,11 +201,15 @@ class Row:
 
 
 class Counters:
-    """The shared block: row 0 is the supervisor's, row n the n-th worker's."""
+    """The shared block: row 0 is the supervisor's, row n the n-th worker's.
+
+    profiles: whose the places of verdicts are; those beyond are in no use.
+    """
 
     def __init__(self, handle: int, rows: int) -> None:
         """Map a file of at least ``rows * ROW_BYTES`` zero bytes; the handle may be closed afterwards."""
         self.rows = rows
+        self.profiles: tuple[str, ...] = (OTHER_PROFILE,)
         self._map = mmap.mmap(handle, rows * ROW_BYTES)
         self._slots = memoryview(self._map).cast("Q")
 
@@ -162,6 +225,10 @@ class Counters:
             if metric is WORKER_GENERATION:
                 for worker, generation in enumerate(column[1:], start=1):
                     yield Sample(metric, (str(worker),), generation)
+            elif metric in {VERDICTS, SHADOW_VERDICTS}:
+                place, word = int(labels[0]), labels[1]
+                if place < len(self.profiles):
+                    yield Sample(metric, (self.profiles[place], word), sum(column))
             else:
                 yield Sample(metric, labels, sum(column))
 

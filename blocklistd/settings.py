@@ -8,21 +8,28 @@ read back as an environment file.
 from __future__ import annotations
 
 import os
+import re
+import socket
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from blocklistd.errors import UsageError
-from blocklistd.units import format_duration, format_size, parse_duration, parse_size
+from blocklistd.units import format_duration, format_share, format_size, parse_duration, parse_share, parse_size
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
 PREFIX: Final = "BLOCKLISTD_"
+DNS_PORT: Final = 53
 SHIPPED_CATALOGUE: Final = Path(__file__).with_name("feeds.yaml")
 SYSTEM_CATALOGUE: Final = Path("/etc/blocklistd/feeds.yaml")
+SHIPPED_POLICY: Final = Path(__file__).with_name("policy.yaml")
+SYSTEM_POLICY: Final = Path("/etc/blocklistd/policy.yaml")
 
 Use = Literal["noncommercial", "commercial"]
+
+_IDENTIFIER = re.compile(r"[a-z0-9_]{1,64}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,10 +104,65 @@ def _read_listen(text: str) -> tuple[str, ...]:
     return addresses
 
 
+def _read_ids(text: str) -> tuple[str, ...]:
+    names = tuple(text.replace(",", " ").split())
+    for name in names:
+        if _IDENTIFIER.fullmatch(name) is None:
+            raise ValueError(f"{name!r} is no id of a feed: 1 to 64 of a-z, 0-9 and _")
+    return names
+
+
+def _read_part(text: str) -> float:
+    if (share := parse_share(text)) > 1:
+        raise ValueError("must be at most 100%")
+    return share
+
+
 def _read_path(text: str) -> Path:
     if not text.strip() or "\0" in text:
         raise ValueError("write a path")
     return Path(text)
+
+
+def _read_paths(text: str) -> tuple[Path, ...]:
+    return tuple(_read_path(part) for part in text.split(os.pathsep)) if text else ()
+
+
+def _write_paths(paths: Sequence[Path]) -> str:
+    return os.pathsep.join(map(str, paths))
+
+
+def _read_name_servers(text: str) -> tuple[tuple[str, int], ...]:
+    return tuple(map(_read_name_server, text.replace(",", " ").split()))
+
+
+def _read_name_server(text: str) -> tuple[str, int]:
+    """``192.0.2.53``, ``192.0.2.53:5353``, ``2001:db8::53`` or ``[2001:db8::53]:5353``."""
+    if _is_address(text):
+        return text, DNS_PORT
+    try:
+        parsed = parse_listen(text)
+    except ValueError:
+        parsed = "", 0
+    if isinstance(parsed, Path) or not _is_address(parsed[0]):
+        raise ValueError(f"{text!r} is no address of a name server: write 192.0.2.53 or [2001:db8::53]:53")
+    return parsed
+
+
+def _is_address(text: str) -> bool:
+    try:
+        return bool(socket.inet_pton(socket.AF_INET6 if ":" in text else socket.AF_INET, text))
+    except (OSError, ValueError):
+        return False
+
+
+def _write_name_servers(servers: Sequence[str | tuple[str, int]]) -> str:
+    """Of what was read, or of the texts on the command line."""
+    return " ".join(server if isinstance(server, str) else _write_name_server(*server) for server in servers)
+
+
+def _write_name_server(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _read_mirror(text: str) -> str:
@@ -128,12 +190,17 @@ def _default_catalogue() -> str:
     return str(SYSTEM_CATALOGUE if SYSTEM_CATALOGUE.is_file() else SHIPPED_CATALOGUE)
 
 
+def _default_policy() -> str:
+    return str(SYSTEM_POLICY if SYSTEM_POLICY.is_file() else SHIPPED_POLICY)
+
+
 def _default_data() -> str:
     return os.environ.get("STATE_DIRECTORY", "data").partition(":")[0]
 
 
 SETTINGS: Final[tuple[Setting, ...]] = (
     Setting("config", "", "The catalogue of feeds.", _read_path, metavar="FILE"),
+    Setting("policy", "", "The policy: what follows from a score.", _read_path, metavar="FILE"),
     Setting("data", "", "Folder for everything the daemon keeps.", _read_path, metavar="DIR"),
     Setting(
         "listen",
@@ -147,7 +214,7 @@ SETTINGS: Final[tuple[Setting, ...]] = (
     Setting(
         "allow_anonymous",
         "false",
-        "Answer beyond loopback and unix sockets although no keys are configured.",
+        "Answer beyond loopback and unix sockets without asking for a key.",
         _read_flag,
         _write_flag,
         is_flag=True,
@@ -175,6 +242,33 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         _choice("noncommercial", "commercial"),
         metavar="USE",
     ),
+    Setting(
+        "mmdb",
+        "",
+        "Database of networks and places in MaxMind's format, asked before the tables of the catalogue; several paths "
+        "are separated by colons, the first has the first word.",
+        _read_paths,
+        _write_paths,
+        metavar="FILE",
+        multiple=True,
+    ),
+    Setting(
+        "mail_dns",
+        "false",
+        "Ask DNS for the mail servers of a domain in reports on single e-mail addresses and domains.",
+        _read_flag,
+        _write_flag,
+        is_flag=True,
+    ),
+    Setting(
+        "mail_resolver",
+        "",
+        "Name server to ask, instead of those of the host; may be given several times.",
+        _read_name_servers,
+        _write_name_servers,
+        metavar="ADDRESS",
+        multiple=True,
+    ),
     Setting("mirror", "", "Fetch URL/<feed id> instead of the feeds' own URLs.", _read_mirror, metavar="URL"),
     Setting(
         "refresh_deadline",
@@ -201,6 +295,32 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         format_size,
         metavar="SIZE",
     ),
+    Setting("history_days", "90", "Keep the history of so many days.", _count(1, 3650), metavar="DAYS"),
+    Setting(
+        "history_bytes",
+        "1GiB",
+        "Keep the history within this much disk; what is oldest goes first.",
+        parse_size,
+        format_size,
+        metavar="SIZE",
+    ),
+    Setting(
+        "ready_feeds",
+        "",
+        "Feed that must be fresh for /readyz to say ready; may be given several times.",
+        _read_ids,
+        " ".join,
+        metavar="FEED",
+        multiple=True,
+    ),
+    Setting(
+        "ready_share",
+        "0%",
+        "Share of all feeds that must be fresh for /readyz to say ready.",
+        _read_part,
+        format_share,
+        metavar="SHARE",
+    ),
     Setting(
         "drain",
         "10s",
@@ -225,7 +345,11 @@ SETTINGS: Final[tuple[Setting, ...]] = (
     ),
 )
 
-_DYNAMIC: Final[Mapping[str, Callable[[], str]]] = {"config": _default_catalogue, "data": _default_data}
+_DYNAMIC: Final[Mapping[str, Callable[[], str]]] = {
+    "config": _default_catalogue,
+    "policy": _default_policy,
+    "data": _default_data,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,6 +357,7 @@ class Settings:
     """The effective settings; durations in seconds, sizes in bytes. Field names are those of the table."""
 
     config: Path
+    policy: Path
     data: Path
     listen: tuple[str, ...]
     allow_anonymous: bool
@@ -240,11 +365,18 @@ class Settings:
     connections: int
     no_refresh: bool
     use: Use
+    mmdb: tuple[Path, ...]
+    mail_dns: bool
+    mail_resolver: tuple[tuple[str, int], ...]
     mirror: str
     refresh_deadline: int
     parse_deadline: int
     keep_snapshots: int
     keep_bytes: int
+    history_days: int
+    history_bytes: int
+    ready_feeds: tuple[str, ...]
+    ready_share: float
     drain: int
     log_level: str
     log_format: str
@@ -258,7 +390,7 @@ assert tuple(field.name for field in fields(Settings)) == tuple(setting.name for
 
 
 def default_of(setting: Setting) -> str:
-    """The default as text; those of config and data depend on the machine."""
+    """The default as text; those of config, policy and data depend on the machine."""
     return _DYNAMIC[setting.name]() if setting.name in _DYNAMIC else setting.default
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Final
 
 SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
@@ -15,6 +16,7 @@ BYTES: Final = {"": 1, "B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
 
 _DURATION = re.compile(r"(\d{1,9})([smhdw])", re.ASCII)
 _SIZE = re.compile(r"(\d{1,15}) ?(B|KiB|MiB|GiB|)", re.ASCII)
+_SHARE = re.compile(r"(\d{1,7}(?:\.\d{1,4})?) ?%", re.ASCII)
 
 
 def parse_duration(value: object) -> int:
@@ -30,6 +32,22 @@ def parse_duration(value: object) -> int:
     return int(match[1]) * SECONDS[match[2]]
 
 
+def parse_past(text: str, now: float) -> float:
+    """The unix time of ``2026-11-01T12:00:00Z`` (UTC where no zone is written), or of ``3d``: three days ago.
+
+    Raises ValueError with a sentence for the user.
+    """
+    if _DURATION.fullmatch(text):
+        return now - parse_duration(text)
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise ValueError(
+            f"{text!r} is no time: write 2026-11-01T12:00:00Z, 2026-11-01 or 3d for three days ago"
+        ) from None
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+
+
 def parse_size(value: object) -> int:
     """Bytes of ``64MiB``, ``512KiB``, ``2GiB`` or a plain number of bytes.
 
@@ -41,6 +59,19 @@ def parse_size(value: object) -> int:
     if match is None:
         raise ValueError(f"{value!r} is no size: write a number and KiB, MiB or GiB, such as 64MiB")
     return int(match[1]) * BYTES[match[2]]
+
+
+def parse_share(value: object) -> float:
+    """``40%`` is 0.4, ``200%`` is 2.0. Raises ValueError with a sentence for the user."""
+    match = _SHARE.fullmatch(value) if isinstance(value, str) else None
+    if match is None:
+        raise ValueError(f"{value!r} is no share: write a number and %, such as 40%")
+    return float(match[1]) / 100
+
+
+def format_share(share: float) -> str:
+    """The text that ``parse_share`` reads back: 0.4 is 40%, 0.005 is 0.5%."""
+    return f"{share * 100:g}%"
 
 
 def format_duration(seconds: int) -> str:
@@ -76,6 +107,7 @@ def round_size(count: float) -> str:
     return f"{count:.1f} GiB"
 
 
+@lru_cache(maxsize=4096)
 def format_moment(at: float) -> str | None:
     """A unix time as RFC 3339 in UTC, whole seconds; None for 0 (never) and for what is no date of our calendar."""
     try:

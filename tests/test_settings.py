@@ -20,12 +20,16 @@ TEXTS = st.fixed_dictionaries(
     {},
     optional={
         "config": st.sampled_from(["feeds.yaml", "/etc/blocklistd/feeds.yaml"]),
+        "policy": st.sampled_from(["policy.yaml", "/etc/blocklistd/policy.yaml"]),
         "data": st.sampled_from(["data", "/var/lib/blocklistd"]),
         "listen": st.lists(ADDRESSES, min_size=1, max_size=4).map(" ".join),
         "allow_anonymous": st.sampled_from(["true", "false", "1", "no"]),
         "workers": st.integers(1, 256).map(str),
         "no_refresh": st.sampled_from(["true", "off"]),
         "use": st.sampled_from(["noncommercial", "commercial"]),
+        "mmdb": st.sampled_from(["", "/srv/places.mmdb", "/srv/own places.mmdb:/srv/networks.mmdb"]),
+        "mail_dns": st.sampled_from(["true", "off"]),
+        "mail_resolver": st.sampled_from(["", "192.0.2.53", "192.0.2.53:5353 2001:db8::53, [2001:db8::54]:54"]),
         "mirror": st.sampled_from(["", "http://mirror.example/lists/", "file:///srv/lists"]),
         "refresh_deadline": st.integers(1, 10**6).map(lambda seconds: f"{seconds}s"),
         "parse_deadline": st.sampled_from(["60s", "2m"]),
@@ -72,6 +76,10 @@ def test_values_are_of_their_types() -> None:
 
 
 WRONG = [
+    ("mail_resolver", "localhost"),
+    ("mail_resolver", "192.0.2.53:0x"),
+    ("mail_resolver", "[2001:db8::53]"),
+    ("mail_resolver", "unix:/run/dns.sock"),
     ("listen", "8080"),
     ("listen", " "),
     ("listen", "127.0.0.1:65536"),

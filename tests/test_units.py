@@ -11,8 +11,10 @@ from blocklistd.units import (
     SECONDS,
     format_duration,
     format_moment,
+    format_share,
     format_size,
     parse_duration,
+    parse_share,
     parse_size,
     round_duration,
     round_size,
@@ -29,6 +31,25 @@ def test_duration_reads_back(seconds: int) -> None:
 def test_size_reads_back(count: int) -> None:
     """What ``format_size`` writes, ``parse_size`` reads as the same number of bytes."""
     assert parse_size(format_size(count)) == count
+
+
+@given(st.integers(0, 10_000))
+def test_share_reads_back(hundredths: int) -> None:
+    """What ``format_share`` writes, ``parse_share`` reads as the same share."""
+    assert parse_share(format_share(hundredths / 10_000)) == pytest.approx(hundredths / 10_000)
+
+
+@pytest.mark.parametrize(("text", "share"), [("40%", 0.4), ("0.5%", 0.005), ("2 %", 0.02), ("300%", 3.0)])
+def test_share_examples(text: str, share: float) -> None:
+    """The notations of the documentation."""
+    assert parse_share(text) == pytest.approx(share)
+
+
+@pytest.mark.parametrize("value", ["40", 40, 0.4, "-1%", "%", "1.23456%", "\N{ARABIC-INDIC DIGIT FOUR}%", True, None])
+def test_what_is_no_share(value: object) -> None:
+    """Whatever may be meant otherwise is refused with what to write."""
+    with pytest.raises(ValueError, match="is no share: write a number and %"):
+        parse_share(value)
 
 
 @given(st.integers(0, 10**6), st.sampled_from(sorted(SECONDS)))

@@ -23,9 +23,15 @@ if TYPE_CHECKING:
 COMMANDS: Final = {
     "serve": "Answer over HTTP and refresh on schedule.",
     "refresh": "Fetch what is due, compile, publish.",
-    "check": "Check a catalogue, name every mistake.",
+    "check": "Check catalogue and policy, name every mistake.",
     "lookup": "Name the lists that hold an address.",
+    "report": "Say how bad an address is, why, and what to do.",
+    "history": "Show what changed for an address, and when.",
+    "rollback": "Go back to an earlier snapshot, and stay with it.",
     "feeds": "Show the state of every feed.",
+    "override": "Allow or deny by your own word.",
+    "key": "Make, show and revoke keys for HTTP.",
+    "audit": "Show who changed what.",
     "config": "Print the effective settings.",
 }
 """Command → what the overview says; the module of the same name holds ``command``."""
@@ -86,7 +92,7 @@ def with_settings(*names: str) -> Callable[[Callable[..., Any]], Callable[..., A
             for name in names:
                 value = arguments.pop(name)
                 if value not in {None, ()}:
-                    given[name] = _as_text(value)
+                    given[name] = _as_text(name, value)
             return function(settings=read_settings(given, os.environ), **arguments)
 
         call.__name__, call.__doc__ = function.__name__, function.__doc__
@@ -100,10 +106,12 @@ def with_settings(*names: str) -> Callable[[Callable[..., Any]], Callable[..., A
     return decorate
 
 
-def _as_text(value: object) -> str:
+def _as_text(name: str, value: object) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
-    return " ".join(value) if isinstance(value, tuple) else str(value)
+    if isinstance(value, tuple):  # of a setting that may be given several times
+        return next(setting.write(value) for setting in SETTINGS if setting.name == name)
+    return str(value)
 
 
 def _option(setting: Setting) -> Callable[[Callable[..., Any]], Callable[..., Any]]:

@@ -193,7 +193,8 @@ def print_report(report: RefreshReport, *, as_json: bool) -> None:
     elif report.published:
         click.echo(f"published snapshot {report.snapshot} in {report.finished - report.started:.1f} s")
     else:
-        click.echo(f"nothing changed, snapshot {report.snapshot} stays in force")
+        why = "" if report.notes else "nothing changed, "
+        click.echo(f"{why}snapshot {report.snapshot} stays in force")
 
 
 def print_table(rows: Sequence[Sequence[str]], *, right: Sequence[int] = ()) -> None:

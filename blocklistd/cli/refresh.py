@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     "parse_deadline",
     "keep_snapshots",
     "keep_bytes",
+    "history_days",
+    "history_bytes",
 )
 def command(settings: Settings, feeds: tuple[str, ...], force: bool, as_json: bool) -> int:
     """Fetch what is due, compile, publish.
@@ -58,6 +60,8 @@ def run(settings: Settings, names: tuple[str, ...], *, force: bool, as_json: boo
     with listener_for(sys.stderr, log_format=settings.log_format) as listener:
         try:
             report = asyncio.run(refresh(catalogue, settings, listener, names=names, force=force))
+            for note in report.notes:
+                listener.say(note, level="warning")
         except UsageError:
             raise
         except BlocklistdError as error:

@@ -16,7 +16,7 @@ def command(settings: Settings) -> int:
 
     \b
     Answers at once from the stored snapshot, if there is one, and fetches what is due in the background.
-    SIGTERM finishes the requests under way and ends; SIGHUP reads the catalogue again.
+    SIGTERM finishes the requests under way and ends; SIGHUP reads catalogue and policy again.
 
     \b
     Examples:

@@ -12,20 +12,22 @@ from typing import Any, Final
 
 from aiohttp import web
 
+from blocklistd.errors import NotReady
 from blocklistd.metrics import LISTED, LOOKUPS, SLOT_OF
 from blocklistd.units import format_moment
 from blocklistd.version import VERSION
 from blocklistd.web.access import require_operator
+from blocklistd.web.acts import note_refresh
 from blocklistd.web.bodies import JSON, MSGPACK, Answers, encode
 from blocklistd.web.feeds import FeedStatus
+from blocklistd.web.keys import SERVICE
 from blocklistd.web.problems import RequestRefused, problem
+from blocklistd.web.ready import is_fresh, shortcoming
 from blocklistd.web.scrape import exposition_of
-from blocklistd.web.service import SERVICE, Service
+from blocklistd.web.service import Service
 
 ASKED: Final = SLOT_OF[LOOKUPS, ("ip",)]
 FOUND: Final = SLOT_OF[LISTED, ("ip",)]
-LONGEST_DOMAIN: Final = 260
-NOT_IN_DOMAINS: Final = frozenset("*/|^:@ \t\r\n\0")
 NO_CACHE: Final = {"Cache-Control": "no-store"}
 
 
@@ -60,25 +62,6 @@ async def get_ip(request: web.Request) -> web.Response:
     return web.Response(body=body, content_type=MSGPACK if packed else JSON)
 
 
-async def get_domain(request: web.Request) -> web.Response:
-    """Which feeds name one domain."""
-    from blocklistd.collect.names import read_domain
-
-    service = request.app[SERVICE]
-    snapshot = service.snapshot
-    asked = request.match_info["name"]
-    usable = len(asked) <= LONGEST_DOMAIN and not NOT_IN_DOMAINS.intersection(asked) and not asked.startswith(".")
-    name = read_domain(asked) if usable else None
-    if name is None:
-        raise RequestRefused(400, f"{asked[:100]!r} is not a domain name such as mail.example.org")
-    listing = snapshot.domain(name)
-    service.row.add(LOOKUPS, "domain")
-    if listing.listed:
-        service.row.add(LISTED, "domain")
-    body = {"domain": name, "listed": listing.listed, "feeds": listing.feeds, "snapshot": snapshot.id}
-    return answer(request, body)
-
-
 async def get_feeds(request: web.Request) -> web.Response:
     """State of every feed, of the snapshot, and of the last refresh."""
     service = request.app[SERVICE]
@@ -97,34 +80,41 @@ async def get_feed(request: web.Request) -> web.Response:
 
 def _summary(service: Service) -> dict[str, Any]:
     snapshot, notices = service.cell.snapshot, service.notices
-    refresh, catalogue = notices.refresh, notices.catalogue
+    refresh, catalogue, policy = notices.refresh, notices.catalogue, notices.policy
     return {
         "snapshot": snapshot.id if snapshot else None,
         "generation": snapshot.generation if snapshot else None,
         "built_at": format_moment(snapshot.built_at) if snapshot else None,
         "age_seconds": round(time.time() - snapshot.built_at) if snapshot else None,
         "snapshot_problem": service.cell.problem or None,
+        "state_problem": service.state.problem or None,
+        "pin": service.state.pin.as_document() if service.state.pin else None,
         "refreshing": notices.refreshing,
         "refresh": {
             "started": format_moment(refresh.started),
             "finished": format_moment(refresh.finished),
+            "result": refresh.result,
             "published": refresh.published,
             "error": refresh.error or None,
+            "notes": refresh.notes,
         }
         if refresh
         else None,
         "catalogue": {"read_at": format_moment(catalogue.read_at), "error": catalogue.problem or None}
         if catalogue
         else None,
+        "policy": {"read_at": format_moment(policy.read_at), "error": policy.problem or None} if policy else None,
     }
 
 
 async def post_refresh(request: web.Request) -> web.Response:
     """Ask the supervisor to fetch now."""
-    require_operator(request)
-    reply = await request.app[SERVICE].ask_refresh()
+    actor = require_operator(request, or_local=True)
+    service = request.app[SERVICE]
+    reply = await service.ask_refresh()
     if reply.status != 202:
         return problem(reply.status, reply.sentence)
+    await note_refresh(service.data, actor)
     return answer(request, {"accepted": True, "detail": reply.sentence, "progress": "/v1/feeds"}, status=202)
 
 
@@ -134,14 +124,20 @@ async def get_health(request: web.Request) -> web.Response:  # noqa: ARG001 - ev
 
 
 async def get_ready(request: web.Request) -> web.Response:
-    """Whether there is a snapshot to answer from."""
-    snapshot = request.app[SERVICE].snapshot
+    """Whether there is a snapshot to answer from, and its feeds are as fresh as the settings ask."""
+    service = request.app[SERVICE]
+    snapshot, feeds = service.snapshot, await service.feeds()
+    if reason := shortcoming(service.ready, feeds):
+        raise NotReady(reason)
     body = {
         "ready": True,
         "snapshot": snapshot.id,
         "built_at": format_moment(snapshot.built_at),
         "age_seconds": round(time.time() - snapshot.built_at),
         "feeds": len(snapshot.feeds),
+        "fresh_feeds": sum(map(is_fresh, feeds)),
+        "quarantined_feeds": [feed.id for feed in feeds if feed.quarantine is not None],
+        "pin": service.state.pin.as_document() if service.state.pin else None,
     }
     return web.Response(body=encode(body, packed=False), content_type=JSON, headers=NO_CACHE)
 

@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, Final
 from aiohttp import web
 
 from blocklistd.metrics import REQUESTS, SLOT_OF, STATUSES
-from blocklistd.web import api, bulk
+from blocklistd.web import api, bulk, history, mail, overrides, report
+from blocklistd.web.access import admit
 from blocklistd.web.handler import Connection
 from blocklistd.web.hot import SERVER
+from blocklistd.web.keys import SERVICE
 from blocklistd.web.openapi import Route, contract
 from blocklistd.web.problems import problem_of
-from blocklistd.web.service import SERVICE, Service
+from blocklistd.web.service import Service
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -28,10 +30,28 @@ logger = logging.getLogger(__name__)
 ROUTES: Final = (
     Route("GET", "/v1/ip/{ip}", "ip", api.get_ip, "Which lists name an address", "IpAnswer", (400, 503)),
     Route("POST", "/v1/ip", "ip_bulk", bulk.post_ips, "Many at once", "IpAnswers", (400, 408, 413, 415, 503)),
-    Route("GET", "/v1/domain/{name}", "domain", api.get_domain, "The same for a domain", "DomainAnswer", (400, 503)),
+    Route("GET", "/v1/report/{ip}", "report", report.get_report, "How bad, since when, why, and what to do", "IpReport",
+          (400, 503), query=("profile",)),
+    Route("POST", "/v1/report", "report_bulk", report.post_reports, "Many reports at once", "IpReports",
+          (400, 408, 413, 415, 503), query=("profile",)),
+    Route("GET", "/v1/email/{address}", "email", mail.get_email, "The same for an e-mail address", "MailReport",
+          (400, 503), query=("profile",)),
+    Route("POST", "/v1/email", "email_bulk", mail.post_emails, "Many e-mail addresses at once", "MailReports",
+          (400, 408, 413, 415, 503), query=("profile",)),
+    Route("GET", "/v1/domain/{name}", "domain", mail.get_domain, "The same for a domain", "DomainAnswer", (400, 503),
+          query=("profile",)),
+    Route("GET", "/v1/history/{ip}", "history", history.get_history, "When lists began and ceased to name it",
+          "History", (400, 503)),
     Route("GET", "/v1/feeds", "feeds", api.get_feeds, "The state of every feed", "Feeds"),
     Route("GET", "/v1/feeds/{id}", "feed", api.get_feed, "The state of one feed", "Feed", (404,)),
-    Route("POST", "/v1/refresh", "refresh", api.post_refresh, "Fetch now (locally)", "Accepted", (403, 409, 503), 202),
+    Route("POST", "/v1/refresh", "refresh", api.post_refresh, "Fetch now", "Accepted", (401, 403, 409, 503), 202),
+    Route("GET", "/v1/overrides", "overrides", overrides.get_overrides, "The overrides", "Overrides", (401, 403, 503)),
+    Route("GET", "/v1/overrides/{key}", "override", overrides.get_override, "One override", "Override",
+          (400, 401, 403, 404, 503)),
+    Route("PUT", "/v1/overrides/{key}", "override_put", overrides.put_override, "Allow or deny", "Override",
+          (400, 401, 403, 408, 413, 415, 503), also=(201,)),
+    Route("DELETE", "/v1/overrides/{key}", "override_delete", overrides.delete_override, "Take an override away",
+          "Override", (400, 401, 403, 404, 503)),
     Route("GET", "/healthz", "healthz", api.get_health, "200 while the process lives", "Health"),
     Route("GET", "/readyz", "readyz", api.get_ready, "200 once there is a snapshot", "Ready", (503,)),
     Route("GET", "/metrics", "metrics", api.get_metrics, "Prometheus metrics", "text"),
@@ -40,8 +60,15 @@ ROUTES: Final = (
 )
 # fmt: on
 
-GREEDY: Final = {"/v1/ip/{ip}": "/v1/ip/{ip:.+}"}
-"""A network such as 192.0.2.0/24 is asked by mistake: it deserves 400 and a sentence, not 404."""
+GREEDY: Final = {
+    "/v1/ip/{ip}": "/v1/ip/{ip:.+}",
+    "/v1/report/{ip}": "/v1/report/{ip:.+}",
+    "/v1/email/{address}": "/v1/email/{address:.+}",
+    "/v1/history/{ip}": "/v1/history/{ip:.+}",
+    "/v1/overrides/{key}": "/v1/overrides/{key:.+}",
+}
+"""The key of an override may be a network, and the local part of a mail address may hold a slash. Asked as an address,
+192.0.2.0/24 is a mistake that deserves 400 and a sentence, not 404."""
 
 FIRST_SLOT: Final = {
     name: SLOT_OF[REQUESTS, (name, STATUSES[0])] for name in (*(route.name for route in ROUTES), "other")
@@ -68,6 +95,9 @@ def make_app(service: Service) -> web.Application:
 async def hold_snapshot(app: web.Application) -> AsyncIterator[None]:
     """Close the snapshot when the application ends: nobody is left to ask."""
     yield
+    await app[SERVICE].judging.close()
+    if (servers := app[SERVICE].mail_servers) is not None:
+        await servers.close()
     cell = app[SERVICE].cell
     snapshot, cell.snapshot = cell.snapshot, None
     if snapshot is not None:
@@ -84,6 +114,7 @@ async def guard(
         request.protocol.head_arrived()
     service.under_way += 1
     try:
+        admit(request)
         response = await handler(request)
     except ConnectionError:  # the caller is gone: nobody's fault here, and nobody to tell
         logger.debug("%s %s: the caller is gone", request.method, request.match_info.route.name)

@@ -1,4 +1,4 @@
-"""What the supervisor tells the workers: how the last refresh and the last reading of the catalogue went.
+"""What the supervisor tells the workers: how the last refresh, and reading the catalogue and the policy, went.
 
 Takes the JSON objects of the control channel, gives frozen values; a missing or odd field becomes its empty value, so
 that a report from a child process can never break a worker. Light: standard library only.
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from blocklistd.catalogue import Feed
 
-BAD_STATES: Final = frozenset({"failed", "refused"})
+BAD_STATES: Final = frozenset({"failed", "refused", "quarantined"})
 NOT_ASKED: Final = "not due"
 
 
@@ -36,6 +36,15 @@ class RefreshNotice:
     published: bool = False
     error: str = ""
     feeds: tuple[FeedOutcome, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def result(self) -> str:
+        """``ok``, ``no_feed`` where every feed that was asked failed, ``failed``."""
+        if self.error:
+            return "failed"
+        asked = [outcome.state for outcome in self.feeds if outcome.state != NOT_ASKED]
+        return "no_feed" if asked and BAD_STATES.issuperset(asked) else "ok"
 
     @property
     def failed_as_a_whole(self) -> bool:
@@ -48,7 +57,7 @@ class RefreshNotice:
         """Read what ``refresh --json`` prints."""
         if not isinstance(document, dict):
             return cls(error="the refresh gave no report")
-        rows = document.get("feeds")
+        rows, notes = document.get("feeds"), document.get("notes")
         snapshot = document.get("snapshot")
         return cls(
             started=_moment(document.get("started")),
@@ -57,6 +66,7 @@ class RefreshNotice:
             published=document.get("published") is True,
             error=str(document.get("error") or ""),
             feeds=tuple(_outcome(row) for row in rows if isinstance(row, dict)) if isinstance(rows, list) else (),
+            notes=tuple(map(str, notes)) if isinstance(notes, list) else (),
         )
 
 
@@ -95,12 +105,26 @@ class CatalogueNotice:
         return cls(float(document["read_at"]), str(document["problem"]), feeds)
 
 
+@dataclass(frozen=True, slots=True)
+class PolicyNotice:
+    """How the policy was read the last time."""
+
+    read_at: float = 0.0
+    problem: str = ""
+
+    @classmethod
+    def from_document(cls, document: Any) -> PolicyNotice:
+        """Read what the supervisor sends; raises KeyError or TypeError for anything else."""
+        return cls(float(document["read_at"]), str(document["problem"]))
+
+
 @dataclass(slots=True)
 class Notices:
     """The newest of each; None before the first."""
 
     refresh: RefreshNotice | None = None
     catalogue: CatalogueNotice | None = None
+    policy: PolicyNotice | None = None
     refreshing: bool = field(default=False)
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
 
-from blocklistd.errors import BadAddress, BlocklistdError, NoSnapshot
+from blocklistd.errors import BadAddress, BlocklistdError, NoSnapshot, NotReady, StorageFailed, UsageError
 from blocklistd.web.bodies import problem_body
 
 if TYPE_CHECKING:
@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 
 PROBLEM: Final = "application/problem+json"
 
-STATUS_OF: Final[tuple[tuple[type[BlocklistdError], int], ...]] = ((BadAddress, 400), (NoSnapshot, 503))
+STATUS_OF: Final[tuple[tuple[type[BlocklistdError], int], ...]] = (
+    *((BadAddress, 400), (UsageError, 400)),
+    *((NoSnapshot, 503), (NotReady, 503), (StorageFailed, 503)),
+)
 """Exceptions of the core → status; any other is our fault and a 500."""
 
 SENTENCES: Final[Mapping[int, str]] = {

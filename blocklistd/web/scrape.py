@@ -30,20 +30,28 @@ def samples(service: Service, feeds: Sequence[FeedStatus], now: float) -> Iterat
     snapshot = service.cell.snapshot
     yield Sample(metrics.SNAPSHOT_READY, (), snapshot is not None)
     yield Sample(metrics.SNAPSHOT_INTACT, (), not service.cell.problem)
+    yield Sample(metrics.SNAPSHOT_PINNED, (), service.state.pin is not None)
     if snapshot is not None:
         yield Sample(metrics.SNAPSHOT_GENERATION, (), snapshot.generation)
         yield Sample(metrics.SNAPSHOT_BUILT, (), snapshot.built_at)
         yield Sample(metrics.SNAPSHOT_AGE, (), now - snapshot.built_at)
     for feed in feeds:
         yield from _feed_samples(feed)
+    yield Sample(metrics.STATE_INTACT, (), not service.state.problem)
+    yield Sample(metrics.OVERRIDES, (), len(service.state.overrides))
+    yield Sample(metrics.KEYS, (), len(service.state.keys or ()))
     refresh, catalogue = service.notices.refresh, service.notices.catalogue
     if refresh is not None:
-        yield Sample(metrics.REFRESH_OK, (), not refresh.error)
+        yield Sample(metrics.REFRESH_OK, (), refresh.result == "ok")
         yield Sample(metrics.REFRESH_FINISHED, (), refresh.finished)
+        yield Sample(metrics.REFRESH_NOTES, (), len(refresh.notes))
         yield Sample(metrics.REFRESH_DURATION, (), max(0.0, refresh.finished - refresh.started))
     if catalogue is not None:
         yield Sample(metrics.CATALOGUE_OK, (), not catalogue.problem)
         yield Sample(metrics.CATALOGUE_TIME, (), catalogue.read_at)
+    if (policy := service.notices.policy) is not None:
+        yield Sample(metrics.POLICY_OK, (), not policy.problem)
+        yield Sample(metrics.POLICY_TIME, (), policy.read_at)
 
 
 def _feed_samples(feed: FeedStatus) -> Iterator[Sample]:
@@ -60,3 +68,6 @@ def _feed_samples(feed: FeedStatus) -> Iterator[Sample]:
     for state in STATES:
         yield Sample(metrics.FEED_STATE, (feed.id, state), state == feed.state)
     yield Sample(metrics.FEED_STALE, labels, feed.stale)
+    yield Sample(metrics.FEED_DROPPED, labels, feed.dropped)
+    yield Sample(metrics.FEED_QUARANTINED, labels, feed.quarantine is not None)
+    yield Sample(metrics.FEED_FROZEN, labels, bool(feed.frozen_since))

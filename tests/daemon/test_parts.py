@@ -27,7 +27,7 @@ from blocklistd.daemon.notify import Notifier
 from blocklistd.daemon.passes import read_line
 from blocklistd.daemon.refresher import FIRST_RETRY, LONGEST_RETRY, pause_after
 from blocklistd.daemon.schedule import JITTER_SECONDS, Timetable, first_moment, jitter
-from blocklistd.daemon.sockets import close_sockets, describe, inherited_sockets, open_sockets
+from blocklistd.daemon.sockets import close_sockets, describe, inherited_sockets, needs_key, open_sockets
 from blocklistd.daemon.workers import describe_end
 from blocklistd.errors import StartFailed, UsageError
 from blocklistd.web.loopback import is_loopback
@@ -161,6 +161,26 @@ def test_what_cannot_be_listened_on_is_said_plainly(address: str, error: type[Ex
     """Each failure is a sentence with the address in it."""
     with pytest.raises(error, match=words):
         open_sockets([address], allow_anonymous=False, environment={})
+
+
+def test_beyond_this_host_a_key_or_the_operators_word_is_needed() -> None:
+    """Loopback and unix sockets never ask; a wildcard asks unless that is switched off, and without keys is refused."""
+    asked = []
+
+    def has_keys() -> bool:
+        asked.append(True)
+        return True
+
+    loopback = open_sockets(["127.0.0.1:0"], allow_anonymous=False, environment={}, has_keys=has_keys)
+    assert not asked
+    wildcard = open_sockets(["0.0.0.0:0"], allow_anonymous=False, environment={}, has_keys=has_keys)
+    assert asked
+    with loopback[0], wildcard[0], socket.socket(socket.AF_UNIX) as unix:
+        needing = [needs_key(listener, allow_anonymous=False) for listener in (*loopback, *wildcard, unix)]
+        assert needing == [False, True, False]
+        assert not needs_key(wildcard[0], allow_anonymous=True)
+    with pytest.raises(UsageError, match="blocklistd key add"):
+        open_sockets(["0.0.0.0:0"], allow_anonymous=False, environment={})
 
 
 def test_sockets_meant_for_another_process_are_not_taken() -> None:

@@ -71,6 +71,21 @@ def test_the_supervisor_starts_light(data: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
+@pytest.mark.parametrize(
+    "modules",
+    [
+        "blocklistd.daemon.worker, blocklistd.web.connections, blocklistd.web.service",
+        "blocklistd.cli.serve, blocklistd.daemon.launch",
+    ],
+)
+def test_who_answers_first_starts_light(modules: str) -> None:
+    """What a worker needs for a plain lookup imports no aiohttp; what starts a worker imports no index."""
+    heavy = {"aiohttp", "numpy", "netaddr", "yaml", *(("blocklistd.index", "asyncio") if "launch" in modules else ())}
+    script = f"import sys; import {modules}; sys.exit(', '.join(sorted({heavy!r} & set(sys.modules))) or 0)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_a_refresh_publishes_what_workers_then_answer(tmp_path: Path, data: Path) -> None:
     """Fetch, compile, publish, switch: the whole way, started by the schedule and shown on the terminal."""
     listed = tmp_path / "list.txt"

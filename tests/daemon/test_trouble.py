@@ -177,11 +177,11 @@ def test_a_bad_catalogue_on_sighup_is_reported_and_the_running_one_kept(tmp_path
 
 
 def test_sighup_is_harmless_where_nothing_is_refreshed(data: Path) -> None:
-    """A server that only answers says that there is nothing to read again."""
+    """A server that only answers reads its policy again, and needs no catalogue."""
     with Daemon(data, "--no-refresh") as daemon:
         assert daemon.ask("/readyz").status == 200
         daemon.process.send_signal(signal.SIGHUP)
-        daemon.wait_line("nothing to read again")
+        daemon.wait_line("policy read again: 5 profiles")
         assert daemon.ask("/readyz").status == 200
 
 

@@ -15,6 +15,7 @@ from blocklistd.daemon.memory import anonymous_file
 from blocklistd.daemon.worker import Answering, Inheritance
 from blocklistd.index.current import CurrentSnapshot
 from blocklistd.metrics import ROW_BYTES
+from blocklistd.reputation.policy import Policy, Profile
 from blocklistd.settings import read_settings
 from tests.support import make_snapshot
 
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from blocklistd.daemon.control import Channel as ControlChannel
+
+
+POLICY = Policy({"default": Profile("default")}).as_document()
 
 
 class Troubled(CurrentSnapshot):
@@ -48,6 +52,7 @@ async def answering(cell: CurrentSnapshot) -> AsyncIterator[tuple[asyncio.Task[N
     counters = anonymous_file("test-counters", size=2 * ROW_BYTES)
     inheritance = Inheritance(1, 2, theirs.detach(), counters, (listener.detach(),))
     channel = await Channel.over(ours)
+    channel.send(policy={"read_at": 1.0, "problem": "", "profiles": ["other", "default"], "policy": POLICY})
     task = asyncio.create_task(Answering(settings, inheritance, cell).run())
     try:
         yield task, channel

@@ -9,11 +9,13 @@ import pytest
 from blocklistd.daemon.memory import anonymous_file
 from blocklistd.index.current import CurrentSnapshot
 from blocklistd.metrics import ROW_BYTES, Counters
+from blocklistd.reputation.policy import Policy, Profile
 from blocklistd.web.app import make_app
 from blocklistd.web.service import Service
 from tests.support import make_snapshot
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from aiohttp import web
@@ -39,13 +41,16 @@ def make_service(data: Path, rows: int = 2) -> Service:
 
 
 @pytest.fixture
-def service(tmp_path: Path) -> Service:
+def service(tmp_path: Path) -> Iterator[Service]:
     make_snapshot(tmp_path, FEEDS, domains=DOMAINS, dated=DATED)
-    return make_service(tmp_path)
+    made = make_service(tmp_path)
+    yield made
+    made.state.close()
 
 
 @pytest.fixture
 async def client(service: Service, aiohttp_client: AiohttpClient) -> Client:
+    service.use_policy(Policy({"default": Profile("default")}), ("other", "default"))
     return await aiohttp_client(make_app(service))
 
 

@@ -29,7 +29,11 @@ def test_examples_have_the_shape_of_the_contract(route: Route) -> None:
     assert examples
     for example in examples:
         body = json.loads(example)
-        shapes = ["IpAnswer", "BadItem"] if route.shape == "IpAnswers" else [route.shape]
+        shapes = {
+            "IpAnswers": ["IpAnswer", "BadItem"],
+            "IpReports": ["IpReport", "BadItem"],
+            "MailReports": ["MailReport", "BadMailItem"],
+        }.get(route.shape, [route.shape])
         for item in body if isinstance(body, list) else [body]:
             assert any(set(item) == set(SCHEMAS[shape]["properties"]) for shape in shapes), item
 

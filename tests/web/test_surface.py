@@ -21,7 +21,7 @@ from blocklistd.web.app import ROUTES as TABLE
 from blocklistd.web.app import make_app
 from blocklistd.web.bulk import MOST_ITEMS
 from blocklistd.web.feeds import feed_statuses
-from blocklistd.web.notices import CatalogueNotice, FeedOutcome, Notices, RefreshNotice
+from blocklistd.web.notices import CatalogueNotice, FeedOutcome, Notices, PolicyNotice, RefreshNotice
 from blocklistd.web.service import RefreshReply
 from tests.web.conftest import DATED, make_service
 
@@ -123,8 +123,10 @@ async def test_the_contract_describes_exactly_the_routes(client: Client) -> None
     assert len({operation["operationId"] for operation in operations}) == len(operations)
     for path, methods in document["paths"].items():
         for operation in methods.values():
-            named = [parameter["name"] for parameter in operation.get("parameters", [])]
+            parameters = operation.get("parameters", [])
+            named = [parameter["name"] for parameter in parameters if parameter["in"] == "path"]
             assert named == re.findall(r"{(\w+)}", path)
+            assert all(parameter["required"] is (parameter["in"] == "path") for parameter in parameters)
             assert all(answer["description"] for answer in operation["responses"].values())
     schemas = document["components"]["schemas"]
     used = {reference.removeprefix("#/components/schemas/") for reference in references(document)}
@@ -292,6 +294,17 @@ def test_feeds_that_failed_by_themselves_are_no_failure_of_the_whole(
     rows = [{"feed": f"feed{number}", "state": state, "reason": ""} for number, state in enumerate(states)]
     notice = RefreshNotice.from_document({"error": error, "feeds": rows})
     assert notice.failed_as_a_whole is whole
+    assert notice.result == ("failed" if error else "no_feed")
+
+
+@pytest.mark.parametrize(
+    ("states", "result"),
+    [([], "ok"), (["not due"], "ok"), (["updated", "failed"], "ok"), (["failed", "refused", "quarantined"], "no_feed")],
+)
+def test_a_refresh_in_which_every_feed_failed_is_not_ok(states: list[str], result: str) -> None:
+    """One feed that came in, or none that was due, is enough."""
+    rows = [{"feed": f"feed{number}", "state": state} for number, state in enumerate(states)]
+    assert RefreshNotice.from_document({"feeds": rows}).result == result
 
 
 async def test_a_refresh_that_could_not_store_its_states_is_seen_in_feeds(client: Client, service: Service) -> None:
@@ -371,11 +384,13 @@ async def test_every_metric_is_scraped_once_something_happened(client: Client, s
     now = time.time()
     service.notices.refresh = RefreshNotice(now - 5, now)
     service.notices.catalogue = CatalogueNotice(now, "line 3: nonsense")
+    service.notices.policy = PolicyNotice(now, "1 mistake, see the log")
     values = await scrape(client)
     assert {name for name, _ in values} == {metric.name for metric in METRICS}
     assert values["blocklistd_refresh_ok", ()] == 1
     assert values["blocklistd_refresh_duration_seconds", ()] == pytest.approx(5)
     assert values["blocklistd_catalogue_reload_ok", ()] == 0
+    assert values["blocklistd_policy_reload_ok", ()] == 0
     assert values["blocklistd_snapshot_generation", ()] == 1
     assert values["blocklistd_feed_entries", ("alpha",)] == 2
     assert values["blocklistd_feed_state", ("alpha", "never")] == 1
