@@ -14,7 +14,7 @@ run: .venv/installed
 	$(BIN)/blocklistd serve --config feeds.yaml --data data
 
 test: .venv/installed-dev
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
 
 check: .venv/installed-dev
 	$(BIN)/ruff check .
