@@ -6,11 +6,11 @@ in together.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from blocklistd.index.history import STATES
+from blocklistd.index.history import CODES, STATES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -19,42 +19,38 @@ if TYPE_CHECKING:
 
     from blocklistd.index.stretches import Changes
 
-CHUNK: Final = 65_536
-"""Rows that are Python objects at one time."""
-
-Row4 = tuple[int, int, int, int]
-Row6 = tuple[int, bytes, int, int]
-"""Prefix length, network as stored, number of the feed, code."""
+Row6 = tuple[bytes, int, int]
+"""Block, number of the feed, change, as ``history`` has them stored."""
 
 
-def blocks4(changes: Mapping[int, Changes]) -> Iterator[Row4]:
-    """The rows of all IPv4 changes, by number of the feed. All ranges at once: the widest block is cut off each."""
+def blocks4(changes: Mapping[int, Changes], generation: int) -> NDArray[np.int64]:
+    """The rows of all IPv4 changes, by number of the feed: an array of shape (rows, 3).
+
+    All ranges at once: the widest block is cut off each.
+    """
     start = _joined([one.start.astype(np.int64) for one in changes.values()], np.int64)
     end = _joined([one.end.astype(np.int64) + 1 for one in changes.values()], np.int64)
     code = _joined([one.before * np.uint8(STATES) + one.after for one in changes.values()], np.uint8)
+    change = code.astype(np.int64) + generation * CODES
     feed = np.repeat(np.array(list(changes), np.int64), [len(one.start) for one in changes.values()])
-    done: list[tuple[NDArray[np.int64], ...]] = []
+    done = [(start[:0], feed[:0], change[:0])]
     while len(start):
         room = np.frexp((end - start).astype(np.float64))[1] - 1
         aligned = np.where(start == 0, 32, np.frexp((start & -start).astype(np.float64))[1] - 1)
         size = np.minimum(room, aligned).astype(np.int64)
-        done.append((32 - size, start, feed, code.astype(np.int64)))
+        done.append((32 - size << 32 | start, feed, change))
         start = start + (np.int64(1) << size)
         left = start < end
-        start, end, feed, code = start[left], end[left], feed[left], code[left]
-    if not done:
-        return
-    columns = [np.concatenate(column) for column in zip(*done, strict=True)]
-    order = np.lexsort((columns[2], columns[1], columns[0]))
-    for begin in range(0, len(order), CHUNK):
-        chosen = order[begin : begin + CHUNK]
-        yield from zip(*(column[chosen].tolist() for column in columns), strict=True)
+        start, end, feed, change = start[left], end[left], feed[left], change[left]
+    block, feed, change = (np.concatenate(column) for column in zip(*done, strict=True))
+    order = np.lexsort((feed, block))
+    return np.stack([block[order], feed[order], change[order]], axis=1)
 
 
-def blocks6(changes: Mapping[int, Changes]) -> list[Row6]:
-    """The same for IPv6."""
+def blocks6(changes: Mapping[int, Changes], generation: int) -> list[Row6]:
+    """The same for IPv6, as tuples."""
     return sorted(
-        (length, first.to_bytes(16), feed, was * STATES + now)
+        (bytes([length]) + first.to_bytes(16), feed, generation * CODES + was * STATES + now)
         for feed, one in changes.items()
         for (high, low), (last_high, last_low), was, now in zip(
             one.start.tolist(), one.end.tolist(), one.before.tolist(), one.after.tolist(), strict=True

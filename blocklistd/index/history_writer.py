@@ -19,11 +19,11 @@ from typing import TYPE_CHECKING, Final
 from blocklistd.errors import SnapshotCorrupt, StorageFailed
 from blocklistd.index.blocks import blocks4, blocks6
 from blocklistd.index.folder import manifests
-from blocklistd.index.history import BUSY, FILE, SCHEMA, quoted, reported
+from blocklistd.index.history import BUSY, CODES, FILE, SCHEMA, quoted, reported
 from blocklistd.index.layout import SNAPSHOTS
 from blocklistd.index.snapshot import Snapshot
 from blocklistd.index.stretches import differences, no_stretches
-from blocklistd.index.times import FeedTimes
+from blocklistd.index.times import FeedTimes, each_stretches
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -40,14 +40,21 @@ TABLES: Final = """
     CREATE TABLE generations (generation INTEGER PRIMARY KEY, at REAL NOT NULL, events INTEGER NOT NULL);
     CREATE TABLE feeds (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, since INTEGER NOT NULL);
     CREATE TABLE events4 (
-        length INTEGER NOT NULL, network INTEGER NOT NULL, feed INTEGER NOT NULL, generation INTEGER NOT NULL,
-        code INTEGER NOT NULL, PRIMARY KEY (length, network, feed, generation)
+        block INTEGER NOT NULL, feed INTEGER NOT NULL, change INTEGER NOT NULL, PRIMARY KEY (block, feed, change)
     ) WITHOUT ROWID;
     CREATE TABLE events6 (
-        length INTEGER NOT NULL, network BLOB NOT NULL, feed INTEGER NOT NULL, generation INTEGER NOT NULL,
-        code INTEGER NOT NULL, PRIMARY KEY (length, network, feed, generation)
+        block BLOB NOT NULL, feed INTEGER NOT NULL, change INTEGER NOT NULL, PRIMARY KEY (block, feed, change)
     ) WITHOUT ROWID;
 """
+"""block: length and network, see ``history.key_of``; change: ``generation * CODES + code``. Few columns: inserting them
+is most of what recording takes."""
+
+TOGETHER: Final = 32
+"""Rows that one statement inserts: calling SQLite for each row alone takes nearly twice as long."""
+CHUNK: Final = 2_048 * TOGETHER
+"""Rows that are Python objects at one time."""
+AT_ONCE: Final = 32
+"""Feeds whose stretches are in memory at one time; each time the segments are looked through."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,16 +79,16 @@ def record(data: Path, before: Snapshot | None, after: Snapshot, now: float, ret
     Never raises for the sake of the history alone: its trouble is told in ``note``.
     """
     notes: list[str] = []
-    for attempt in (1, 2):
+    try:
         try:
             return _record(data, before, after, now, retention, notes)
-        except (StorageFailed, sqlite3.Error, SnapshotCorrupt) as error:
-            cause = error.__cause__ or error
-            if attempt == 1 and isinstance(cause, sqlite3.DatabaseError) and not _passing(cause):
-                notes.append(_set_aside(data, cause, now))
-                continue
-            notes.append(f"the history of this snapshot could not be recorded: {error}")
-            break
+        except StorageFailed as error:
+            if not _is_damage(error.__cause__):
+                raise
+            notes.append(_set_aside(data, error.__cause__, now))
+        return _record(data, before, after, now, retention, notes)
+    except (StorageFailed, SnapshotCorrupt, OSError) as error:
+        notes.append(f"the history of this snapshot could not be recorded: {error}")
     return Recorded(note="; ".join(notes))
 
 
@@ -133,21 +140,22 @@ def _create(path: Path) -> None:
 
 def _lay_out(connection: sqlite3.Connection) -> None:
     schema = connection.execute("PRAGMA user_version").fetchone()[0]
-    if schema == 0:
-        connection.executescript(f"BEGIN; {TABLES} PRAGMA user_version = {SCHEMA}; COMMIT")
-    elif schema != SCHEMA:
+    if schema < SCHEMA:  # what an older layout remembers is not carried over
+        old = " ".join(f"DROP TABLE IF EXISTS {name};" for name in ("generations", "feeds", "events4", "events6"))
+        connection.executescript(f"BEGIN; {old} {TABLES} PRAGMA user_version = {SCHEMA}; COMMIT")
+    elif schema > SCHEMA:
         raise StorageFailed(
             f"{FILE} was written by a newer blocklistd (schema {schema}, this one knows {SCHEMA}): upgrade, "
             "or move the file away and the history begins anew"
         )
 
 
-def _passing(error: sqlite3.DatabaseError) -> bool:
-    """Whether the trouble is one of the moment (disk full, no permission, busy), so that the file is not to blame."""
-    return isinstance(error, sqlite3.OperationalError)
+def _is_damage(error: BaseException | None) -> bool:
+    """Whether the file is to blame, not the moment (disk full, no permission, busy)."""
+    return isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError)
 
 
-def _set_aside(data: Path, error: Exception, now: float) -> str:
+def _set_aside(data: Path, error: BaseException | None, now: float) -> str:
     """Move a damaged file out of the way; give the sentence that tells of it."""
     aside = data / f"{FILE}.damaged-{int(now)}"
     for old in data.glob(f"{FILE}.damaged-*"):  # one is enough to look into
@@ -181,8 +189,9 @@ def _forget_later(connection: sqlite3.Connection, last: int) -> None:
     """Delete what was recorded for snapshots that were never published."""
     if connection.execute("SELECT 1 FROM generations WHERE generation > ?", (last,)).fetchone() is None:
         return
-    for table in ("events4", "events6", "generations"):
-        connection.execute(f"DELETE FROM {table} WHERE generation > ?", (last,))  # noqa: S608  names of ours
+    for table in ("events4", "events6"):
+        connection.execute(f"DELETE FROM {table} WHERE change >= ?", ((last + 1) * CODES,))  # noqa: S608  names of ours
+    connection.execute("DELETE FROM generations WHERE generation > ?", (last,))
     connection.execute("DELETE FROM feeds WHERE since > ?", (last,))
 
 
@@ -209,29 +218,41 @@ def _write_differences(connection: sqlite3.Connection, before: Snapshot | None, 
     new = [(record.id, after.generation) for record in after.feeds if record.id not in numbers]
     connection.executemany("INSERT INTO feeds (name, since) VALUES (?, ?)", new)
     changes = _changes(numbers, before, after)
-    events = 0
-    for family, rows in ((4, blocks4(changes[4])), (6, blocks6(changes[6]))):
-        statement = f"INSERT INTO events{family} VALUES (?, ?, ?, {after.generation}, ?)"  # noqa: S608  ints
-        events += max(0, connection.executemany(statement, rows).rowcount)
-    return events
+    four, six = blocks4(changes[4], after.generation), blocks6(changes[6], after.generation)
+    whole = len(four) - len(four) % TOGETHER
+    together = ", ".join(["(?, ?, ?)"] * TOGETHER)
+    for begin in range(0, whole, CHUNK):
+        rows = four[begin : min(begin + CHUNK, whole)].reshape(-1, 3 * TOGETHER)
+        connection.executemany(f"INSERT INTO events4 VALUES {together}", rows.tolist())  # noqa: S608  question marks
+    connection.executemany("INSERT INTO events4 VALUES (?, ?, ?)", four[whole:].tolist())
+    connection.executemany("INSERT INTO events6 VALUES (?, ?, ?)", six)
+    return len(four) + len(six)
 
 
 def _changes(numbers: Mapping[str, int], before: Snapshot | None, after: Snapshot) -> dict[int, dict[int, Changes]]:
     """By family and number of the feed, for every feed that was known before and is not the same."""
     was = {record.id: record for record in before.feeds} if before is not None else {}
     now = {record.id: record for record in after.feeds}
-    changes: dict[int, dict[int, Changes]] = {4: {}, 6: {}}
+    changed = []
     for name, number in numbers.items():
         old, new = was.get(name), now.get(name)
-        if old is not None and new is not None and old.covers == new.covers != "" and old.seen == new.seen:
-            continue
-        times = FeedTimes(before, old) if before is not None and old is not None else None
-        later = FeedTimes(after, new) if new is not None else None
+        if old is None or new is None or not old.covers == new.covers != "" or old.seen != new.seen:
+            changed.append((number, old, new))
+    changes: dict[int, dict[int, Changes]] = {4: {}, 6: {}}
+    for begin in range(0, len(changed), AT_ONCE):
+        some = changed[begin : begin + AT_ONCE]
+        earlier = {number: FeedTimes(before, old) for number, old, _ in some if before is not None and old is not None}
+        later = {number: FeedTimes(after, new) for number, _, new in some if new is not None}
         for family, found in changes.items():
-            one = times.stretches(family) if times else no_stretches(family)
-            other = later.stretches(family) if later else no_stretches(family)
-            if len(one) or len(other):
-                found[number] = differences(one, other)
+            one, other = (
+                dict(zip(times, each_stretches(list(times.values()), family), strict=True))
+                for times in (earlier, later)
+            )
+            nothing = no_stretches(family)
+            for number, *_ in some:
+                old_stretches, new_stretches = one.get(number, nothing), other.get(number, nothing)
+                if len(old_stretches) or len(new_stretches):
+                    found[number] = differences(old_stretches, new_stretches)
     return changes
 
 
@@ -255,7 +276,7 @@ def _prune(connection: sqlite3.Connection, now: float, retention: Retention) -> 
         return
     connection.execute("BEGIN IMMEDIATE")
     for table in ("events4", "events6"):
-        connection.execute(f"DELETE FROM {table} WHERE generation <= ?", (base,))  # noqa: S608  names of ours
+        connection.execute(f"DELETE FROM {table} WHERE change < ?", ((base + 1) * CODES,))  # noqa: S608  names of ours
     connection.execute("DELETE FROM generations WHERE generation < ?", (base,))
     connection.execute("UPDATE generations SET events = 0 WHERE generation = ?", (base,))
     connection.execute("COMMIT")

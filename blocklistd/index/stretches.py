@@ -126,12 +126,15 @@ def carry(
     earliest, latest = _given(own, entries, borders)
     first = np.where(listed & (earliest > 0), np.minimum(earliest, np.uint32(arrived)), first)
     last = np.where(listed & (latest > 0), np.minimum(latest, np.uint32(arrived)), last)
+    first = np.minimum(first, last)  # a list that was fetched today may say that it saw an address yesterday
     return _joined(line, borders, listed | stays, first.astype(np.uint32), last.astype(np.uint32), stays)
 
 
 def differences(before: Stretches, after: Stretches) -> Changes:
     """Where the state changed between two times, touching stretches of the same change in one."""
     family = before.family
+    if family == 4:
+        before, after = _unlike(before, after)
     line = Line.over(family, [before.start, after.start], [before.end, after.end])
     old, new = line.intervals(before.start, before.end), line.intervals(after.start, after.end)
     borders = distinct(np.concatenate([*old, *new]))
@@ -139,6 +142,23 @@ def differences(before: Stretches, after: Stretches) -> Changes:
     was, now = _state(before, old, cells), _state(after, new, cells)
     joined = _joined(line, borders, was != now, was.astype(np.uint32), now.astype(np.uint32), was != now)
     return Changes(family, joined.start, joined.end, joined.first.astype(np.uint8), joined.last.astype(np.uint8))
+
+
+def _unlike(before: Stretches, after: Stretches) -> tuple[Stretches, Stretches]:
+    """Both without the stretches that stand in both: mostly nearly all. IPv4 only."""
+    if len(before) == 0 or len(after) == 0:
+        return before, after
+    place = np.minimum(np.searchsorted(after.start, before.start), len(after) - 1)
+    same = (after.start[place] == before.start) & (after.end[place] == before.end)
+    same &= after.kept[place] == before.kept
+    other = np.ones(len(after), np.bool_)
+    other[place[same]] = False
+    return _chosen(before, np.flatnonzero(~same)), _chosen(after, np.flatnonzero(other))
+
+
+def _chosen(stretches: Stretches, which: NDArray[np.int64]) -> Stretches:
+    family, *columns = stretches
+    return Stretches(family, *(column[which] for column in columns))
 
 
 def runs_out(stretches: Stretches, *, now: int, keep: int) -> bool:

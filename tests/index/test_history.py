@@ -17,7 +17,7 @@ from blocklistd import Snapshot, StorageFailed, UsageError
 from blocklistd.addresses import parse_address
 from blocklistd.index.blocks import blocks4, blocks6
 from blocklistd.index.folder import manifests
-from blocklistd.index.history import FILE, LISTED, History, masked
+from blocklistd.index.history import CODES, FILE, LISTED, History, key_of, masked
 from blocklistd.index.history_writer import Retention, record
 from blocklistd.index.layout import SECTIONS, SNAPSHOTS
 from blocklistd.index.publish import manifest_of, next_generation, publish
@@ -105,6 +105,14 @@ class Memory:
         for name, family, value in self.known:
             named.setdefault((family, value), set()).add(name)
         self.named.append(named)
+
+
+def test_a_file_that_cannot_be_made_holds_up_no_snapshot(ground: Ground) -> None:
+    """Trouble of any kind with the history is told, and the snapshot is published all the same."""
+    (ground.data / FILE).symlink_to(ground.data / "missing" / FILE)
+    done = ground.put(ONLY, NOON)
+    assert done.snapshot is not None
+    assert "could not be recorded" in done.notes[0]
 
 
 def test_the_first_snapshot_is_a_baseline(ground: Ground) -> None:
@@ -210,6 +218,37 @@ def test_a_history_of_a_newer_program_is_left_alone(ground: Ground) -> None:
     assert not list(ground.data.glob("*.damaged-*"))
 
 
+def test_a_history_of_an_older_layout_begins_anew(ground: Ground) -> None:
+    """What it remembers is not carried over: the snapshot in force is the new baseline."""
+    ground.put(ONLY, NOON)
+    with sqlite3.connect(ground.data / FILE) as connection:
+        connection.executescript("DROP TABLE events4; CREATE TABLE events4 (length, network); PRAGMA user_version = 1")
+    connection.close()
+    with pytest.raises(StorageFailed, match="answers do not depend on it"):
+        ground.events(*ONE)
+    assert ground.put(NOTHING, NOON + DAY).notes == ()
+    assert ground.known_since() == NOON
+    assert ground.events(*ONE) == [(NOON + DAY, "one", "removed")]
+
+
+def test_many_lists_that_change_together_each_keep_their_own_events(ground: Ground) -> None:
+    """More lists and events than are worked on at one time, every one of them told again and no other."""
+    names = [f"list_{number:02}" for number in range(70)]
+    before = {name: {100 * place + step for step in range(0, 12, 2)} for place, name in enumerate(names)}
+    after = {name: {value + 2 * (place % 3) for value in before[name]} for place, name in enumerate(names)}
+    for number, lists in enumerate((before, after, before)):
+        ground.put({name: [(4, v, v) for v in sorted(values)] for name, values in lists.items()}, NOON + number * DAY)
+    with ground.open() as snapshot, History.open(ground.data, snapshot.generation) as history:
+        for name in names:
+            for value in before[name] | after[name]:
+                expected = []
+                if value not in before[name] & after[name]:
+                    came, went = (1, 2) if value in after[name] else (2, 1)
+                    expected = [(NOON + came * DAY, name, "added"), (NOON + went * DAY, name, "removed")]
+                told = [(event.at, event.feed, event.name) for event in history.events(4, value, limit=9)]
+                assert sorted(told) == sorted(expected)
+
+
 def test_what_is_older_than_the_retention_is_forgotten(tmp_path: Path) -> None:
     """Events older than so many days go, and with them the knowledge of that time; younger ones stay."""
     ground = Ground(tmp_path, history_days="3")
@@ -253,10 +292,9 @@ def test_a_change_is_stored_as_the_networks_it_consists_of(rows: list[tuple[int,
     start, end = (column_of(family, [row[place] for row in scaled]) for place in (0, 1))
     states = np.zeros(len(rows), np.uint8)
     changes = {3: Changes(family, start, end, states, states + LISTED)}
-    told = list(blocks4(changes)) if family == 4 else blocks6(changes)
-    assert {row[2:] for row in told} <= {(3, LISTED)}
-    networks = [(length, key if isinstance(key, int) else int.from_bytes(key)) for length, key, *_ in told]
-    assert networks == expected
+    told = blocks4(changes, 7).tolist() if family == 4 else blocks6(changes, 7)
+    assert {tuple(row[1:]) for row in told} <= {(3, 7 * CODES + LISTED)}
+    assert [row[0] for row in told] == [key_of(family, first, length) for length, first in expected]
 
 
 def test_sections_of_first_and_last_seen_are_kept_as_long_as_a_snapshot_names_them(ground: Ground) -> None:
