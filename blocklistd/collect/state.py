@@ -26,6 +26,10 @@ Outcome = Literal["never", "updated", "unchanged", "failed", "refused", "quarant
 
 FOLDER: Final = "bodies"
 FORMAT: Final = "blocklistd feed state 2"
+OLDER_FORMATS: Final[dict[str, dict[str, Any]]] = {
+    "blocklistd feed state 1": {"confirmed_at": 0.0, "held": None, "past": [], "past_key": "", "frozen_since": 0.0},
+}
+"""Formats of earlier versions, each with what its states did not say: an upgrade must not cost a list its body."""
 LARGEST_STATE: Final = 2**20
 """No state file of ours comes near this; a larger one is not read."""
 
@@ -214,8 +218,10 @@ def _decode(feed_id: str, folder: Path, content: bytes) -> FeedState:
     if len(content) > LARGEST_STATE:
         raise ValueError("too large")
     document = json.loads(content)
-    if not isinstance(document, dict) or document["format"] != FORMAT or document["feed_id"] != feed_id:
+    if not isinstance(document, dict) or document["feed_id"] != feed_id:
         raise ValueError("foreign")
+    if document["format"] != FORMAT:
+        document = OLDER_FORMATS[document["format"]] | document
     outcome = document["outcome"]
     if outcome not in get_args(Outcome):
         raise ValueError("unknown outcome")

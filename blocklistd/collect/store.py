@@ -30,7 +30,7 @@ from blocklistd.collect.state import (
     write_state,
 )
 from blocklistd.errors import StorageFailed
-from blocklistd.files import TEMPORARY, remove_temporaries
+from blocklistd.files import TEMPORARY, remove_temporaries, sync_file
 from blocklistd.urls import shown
 
 if TYPE_CHECKING:
@@ -114,7 +114,8 @@ def commit(data: Path, state: FeedState, parts: Sequence[Part], *, durable: bool
     one of the two also survives a power cut. Raises StorageFailed, and the old version stays.
     """
     before = read_state(data, state.feed_id)
-    synced = durable and bool(before.parts) and any(is_candidate(part) for part in parts)  # else nothing can be lost
+    given_up = {part.path for part in before.parts} - {part.path for part in parts}
+    synced = durable and bool(given_up)  # else nothing can be lost
     stored = _take_all(data, state.feed_id, parts, durable=synced)
     return _replace_state(data, before, replace(state, parts=stored), durable=synced)
 
@@ -151,14 +152,10 @@ def _replace_state(data: Path, before: FeedState, state: FeedState, *, durable: 
 
 
 def _take(folder: Path, feed_id: str, number: int, part: Part, durable: bool) -> Part:
+    if durable:
+        sync_file(part.path)  # a body from quarantine was not important enough before
     if not is_candidate(part):
         return part
-    if durable:
-        handle = os.open(part.path, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
     path = folder / f"{feed_id}.{number}.{part.digest[:16]}.body"
     part.path.replace(path)
     return replace(part, path=path)

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Final
 
 from blocklistd.index.coverage import SPACE, coverage4, coverage6, coverage_keys, widened, with_needed
 from blocklistd.index.entries import FeedEntries
+from blocklistd.index.names import split_digests
 from blocklistd.index.seen import ON_LIST, Sighted
 from blocklistd.index.seen_sections import common_first, encode_names, encode_stretches
 from blocklistd.index.stretches import Line, carry, kept_of, runs_out
-from blocklistd.index.times import FeedTimes, split_names
+from blocklistd.index.times import FeedTimes
 from blocklistd.networks import Networks
 
 if TYPE_CHECKING:
@@ -158,7 +159,7 @@ class _Carrier:
     def _names(self) -> Carried:
         source, version = self.source, self.version
         before = {} if self.past is None else self.past.names()
-        listed = split_names("\n".join(source.entries.domains).encode(), source.entries.mails)
+        listed = split_digests(source.entries.mails) or [name.encode() for name in source.entries.domains]
         names = carry_names(before, listed, version, self.now)
         firsts = {seen.first for seen in names.values()}
         if len(firsts) <= 1 and all(seen.current for seen in names.values()):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from blocklistd.index.layout import encode_section
-from blocklistd.index.names import DIGEST_SIZE
+from blocklistd.index.names import split_digests
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -29,9 +29,7 @@ def encode_domains(feeds: Sequence[Sequence[str]], inputs: str) -> EncodedSectio
 
 def encode_mails(feeds: Sequence[bytes], inputs: str) -> EncodedSection:
     """Digests of all feeds, position in the sequence = number of the feed."""
-    owners = _owners(
-        [digests[start : start + DIGEST_SIZE] for start in range(0, len(digests), DIGEST_SIZE)] for digests in feeds
-    )
+    owners = _owners(map(split_digests, feeds))
     digests = sorted(owners)
     return _with_sets("mails", {"digests": b"".join(digests)}, [owners[digest] for digest in digests], inputs)
 

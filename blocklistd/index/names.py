@@ -21,6 +21,11 @@ def mail_digest(address: str, secret: bytes) -> bytes:
     return hashlib.blake2b(address.encode(errors="replace"), digest_size=DIGEST_SIZE, key=secret).digest()
 
 
+def split_digests(content: bytes) -> list[bytes]:
+    """Digests that stand one after another."""
+    return [content[start : start + DIGEST_SIZE] for start in range(0, len(content), DIGEST_SIZE)]
+
+
 class SortedTexts:
     """Binary search over byte strings of one section, without copying them."""
 

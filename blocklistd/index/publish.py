@@ -127,14 +127,16 @@ def _row(reference: SectionReference) -> dict[str, Any]:
 def retain(data: Path, *, keep: int, budget: int) -> int:
     """Keep the current snapshot and the newest others, at most ``keep`` and within ``budget`` bytes of disk.
 
-    Deletes the rest and every section that no kept snapshot names. Gives how many snapshots stay. Raises
-    StorageFailed, before anything is deleted.
+    What the current one is a copy of, after going back, stays beside it: it tells which others are earlier. Deletes the
+    rest and every section that no kept snapshot names. Gives how many snapshots stay. Raises StorageFailed, before
+    anything is deleted.
     """
     current = published(data)
     sound = manifests(data)
+    copied = sound[current].get("rolled_back_to") if current in sound else None
     kept: list[str] = []
     named: dict[str, int] = {}
-    for snapshot_id in sorted(sound, key=lambda name: name != current):
+    for snapshot_id in sorted(sound, key=lambda name: (name != current, name != copied)):
         together = named | dict(_sections_of(sound[snapshot_id]))
         if kept and (len(kept) >= keep or sum(together.values()) > budget):
             continue

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from blocklistd.index.layout import encode_section
-from blocklistd.index.names import DIGEST_SIZE
+from blocklistd.index.names import split_digests
 from blocklistd.index.seen import ON_LIST, Sighted
 from blocklistd.index.stretches import Stretches, no_stretches
 
@@ -86,8 +86,7 @@ def decode_names(section: Section) -> dict[bytes, Sighted]:
     """The names or digests with their times."""
     arrays = section.arrays
     if "digests" in arrays:
-        content = bytes(arrays["digests"])
-        names = [content[place : place + DIGEST_SIZE] for place in range(0, len(content), DIGEST_SIZE)]
+        names = split_digests(bytes(arrays["digests"]))
     else:
         content, offsets = bytes(arrays["names"]), arrays["name_offsets"].tolist()
         names = [content[start:end] for start, end in pairwise(offsets)]

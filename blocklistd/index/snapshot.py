@@ -122,8 +122,8 @@ class Snapshot:
             if published(data) == aimed:  # else a refresh published another one meanwhile, and took these away
                 break
         if problem is not None:
-            raise problem
-        raise NoSnapshot(f"{data} holds no snapshot yet: run blocklistd refresh")
+            raise SnapshotCorrupt(f"{data} holds no usable snapshot ({problem}): run blocklistd refresh") from problem
+        raise NoSnapshot(f"{data} holds no snapshot yet: run blocklistd refresh, or name the folder that has one")
 
     def __enter__(self) -> Self:
         return self
@@ -153,12 +153,15 @@ class Snapshot:
             raise BadAddress("give a list of addresses, not one text")
         return self._lookup_many(ips if isinstance(ips, list | tuple) else list(ips))
 
-    def domain(self, name: str) -> Listing:
-        """Which feeds name a domain (normalised: lower case, no final dot): exactly, or by a wildcard above it."""
+    def domain(self, name: str, *, wildcards: bool = True) -> Listing:
+        """Which feeds name a domain (normalised: lower case, no final dot): exactly, or by a wildcard above it.
+
+        wildcards: without them exactly alone.
+        """
         from blocklistd.index.names import SortedTexts
 
         texts = SortedTexts(self._hot["domains"])
-        found = [texts.find(form.encode(errors="replace")) for form in _forms_of(name)]
+        found = [texts.find(form.encode(errors="replace")) for form in (_forms_of(name) if wildcards else (name,))]
         return self._united("domains", [index for index in found if index >= 0])
 
     def mail(self, address: str, secret: bytes | None = None) -> Listing:

@@ -68,7 +68,7 @@ async def refresh(
     """
     feeds = catalogue.enabled(settings.use)
     if unknown := set(names) - {feed.id for feed in feeds}:
-        raise UsageError(f"no enabled feed is called {', '.join(sorted(unknown))}")
+        raise UsageError(f"no feed that is on is called {', '.join(sorted(unknown))}: blocklistd feeds --all names all")
     if not feeds:
         raise UsageError("no feed of the catalogue is enabled")
     with refresh_lock(settings.data):

@@ -23,7 +23,7 @@ from blocklistd.index.publish import is_whole
 from blocklistd.index.record import FeedRecord
 from blocklistd.refresh.lane import Parsed, ParseTask, Trial
 from blocklistd.refresh.lanes import Lanes
-from blocklistd.refresh.records import about_rejects, described, inputs_of, new_record, past_key_of
+from blocklistd.refresh.records import about_rejects, counts_of, described, inputs_of, new_record, past_key_of
 from blocklistd.refresh.report import FeedResult, State
 from blocklistd.units import round_duration
 
@@ -131,8 +131,10 @@ class Pass:
             store.release(self.data, state)  # damaged since; when it comes in again the decision still holds
             return None
         parsed = await self._parse(feed, held.parts, None)
-        if parsed is not None and parsed.refused is not None:
-            return self._brought(feed, state, "refused", f"{parsed.refused.reason} (accepted body)", None)
+        if parsed is not None and parsed.refused is not None:  # the feed is read in another way by now
+            reason = f"{parsed.refused.reason} (accepted body)"
+            store.release(self.data, replace(state, outcome="refused", reason=reason))
+            return None
         state = replace(state, confirmed_at=state.succeeded_at, succeeded_at=held.seen_at, changed_at=now)
         state = replace(state, failures=0, retry_at=0.0, outcome="updated")
         state = self._renewed(feed, replace(state, reason=_in_words(decision), past=()), parsed, now)
@@ -181,7 +183,8 @@ class Pass:
         decision = None if in_force else self.decisions.on(feed.id, digest)
         if decision is not None and decision.decision == "reject":
             doubt = Quarantined("rejected", _in_words(decision))
-            return await self._hold(feed, state, outcome, doubt, now, seconds, entries=0)
+            known = state.held.entries if state.held is not None and state.held.digest == digest else 0
+            return await self._hold(feed, state, outcome, doubt, now, seconds, entries=known)
         trial = None if in_force or decision is not None else self._trial(feed, state, now)
         parsed = await self._parse(feed, outcome.parts, trial)
         if parsed is not None and parsed.refused is not None:
@@ -212,7 +215,8 @@ class Pass:
             note=note,
             retry_after=outcome.retry_after,
         )
-        state = self._renewed(feed, state if decision is None else replace(state, past=()), parsed, now)
+        before = state if decision is None else replace(state, past=())
+        state = self._renewed(feed, before, parsed, now, changed=changed)
         state = store.commit(self.data, state, outcome.parts)
         return self._brought(feed, state, "updated" if changed else "unchanged", note, parsed)
 
@@ -258,20 +262,29 @@ class Pass:
     def _trial(self, feed: Feed, state: FeedState, now: float) -> Trial:
         """What a new version is judged by. Versions that were read in another way are no past of it."""
         record = self.former.get(feed.id)
+        if record is not None and record.kind != feed.kind:
+            record = None
         versions = state.past if state.past_key == past_key_of(feed) else ()
+        came = [version.at for version in versions[-1:]] + ([] if record is None else [record.changed_at])
         return Trial(
             versions=versions,
-            elapsed=now - versions[-1].at if versions else 0.0,
-            section=record.section if record is not None and record.kind == feed.kind else None,
+            elapsed=now - min(came, default=now),
+            section=None if record is None else record.section,
             canaries=self.canaries,
+            counts=None if record is None or state.past_key else counts_of(record),
         )
 
-    def _renewed(self, feed: Feed, state: FeedState, parsed: Parsed | None, now: float) -> FeedState:
+    def _renewed(
+        self, feed: Feed, state: FeedState, parsed: Parsed | None, now: float, *, changed: bool = True
+    ) -> FeedState:
         """The state with the version that goes into force in its past, and nothing in quarantine."""
         key = past_key_of(feed)
         past = state.past if state.past_key == key else ()
         if parsed is not None and parsed.version is not None:
-            past = remember(past, parsed.version._replace(at=now))
+            if changed:
+                past = remember(past, parsed.version._replace(at=now))
+            else:  # the version in force, read once more
+                past = (*past[:-1], parsed.version._replace(at=past[-1].at if past else state.changed_at or now))
         return replace(state, held=None, past=past, past_key=key, frozen_since=frozen_since(feed, past, now))
 
     async def _keep(self, feed: Feed, state: FeedState, name: State, reason: str, parts: tuple[Part, ...]) -> Brought:

@@ -47,12 +47,17 @@ GRACE: Final = 10
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """versions: those in force before; elapsed: seconds since the last; section: its entries, where at hand."""
+    """versions: those in force before; section: entries of the one that answers, where at hand.
+
+    elapsed: seconds since that came. Under a pin it is older than the last of the versions. counts: of those entries,
+    which then stand for the past, where none is remembered: the state was lost, or written by an earlier version.
+    """
 
     versions: tuple[Version, ...]
     elapsed: float
     section: SectionReference | None
     canaries: tuple[Canary, ...]
+    counts: Counts | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,8 +180,11 @@ def _past(task: ParseTask, trial: Trial, entries: FeedEntries) -> Past:
     if before is not None and found:
         known = set(named(trial.canaries, before.v4, before.v6))
         found = [words for words in found if words not in known]
-    common = None if before is None or not trial.versions else overlap(entries, before)
-    return Past(trial.versions, common, trial.elapsed, tuple(found))
+    versions = trial.versions
+    if not versions and before is not None and trial.counts is not None:
+        versions = (measure(ParsedFeed(task.feed.id, trial.counts, v4=before.v4, v6=before.v6)),)
+    common = None if before is None or not versions else overlap(entries, before)
+    return Past(versions, common, trial.elapsed, tuple(found))
 
 
 def _stored(data: Path, reference: SectionReference | None) -> FeedEntries | None:

@@ -22,13 +22,16 @@ def refresh_lock(data: Path) -> Iterator[None]:
         # whoever may write here must not have us write elsewhere, through a link
         handle = os.open(data / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
     except OSError as error:
-        raise StorageFailed(f"cannot write to {error.filename or data}: {error.strerror}") from error
+        reason = "it is no folder" if isinstance(error, FileExistsError) else error.strerror
+        raise StorageFailed(f"cannot write to {error.filename or data}: {reason}") from error
     try:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             holder = os.pread(handle, 32, 0).decode("ascii", "replace").strip()
-            raise RefreshBusy(f"another refresh of {data} is at work (process {holder or 'unknown'})") from None
+            raise RefreshBusy(
+                f"another refresh of {data} is at work (process {holder or 'unknown'}): wait for it or stop it"
+            ) from None
         try:
             os.ftruncate(handle, 0)
             os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)

@@ -14,6 +14,7 @@ import numpy as np
 from blocklistd.addresses import SPECIAL
 from blocklistd.collect.past import Version
 from blocklistd.index.intervals import Intervals, merge, subtract
+from blocklistd.index.names import split_digests
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -112,7 +113,7 @@ def _names(entries: FeedEntries) -> set[str] | set[bytes] | set[int]:
     if entries.domains:
         return set(entries.domains)
     if entries.mails:
-        return {entries.mails[at : at + 16] for at in range(0, len(entries.mails), 16)}
+        return set(split_digests(entries.mails))
     return set(entries.asns.tolist())
 
 

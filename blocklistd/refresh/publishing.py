@@ -137,7 +137,10 @@ def _version(record: FeedRecord, former: FeedRecord | None, state: FeedState | N
         arrived = min(record.changed_at, record.fetched_at)
     else:
         arrived = record.fetched_at  # the same bytes, read in another way
-    confirmed = max(former.fetched_at if former else 0.0, state.confirmed_at if state else 0.0)
+    confirmed = former.fetched_at if former else 0.0
+    since = former.changed_at if former else 0.0
+    if state and not any(since < version.at < record.changed_at for version in state.past):
+        confirmed = max(confirmed, state.confirmed_at)  # else that was of a version between, which none answered from
     return Version(arrived, min(confirmed, arrived), record.keep)
 
 

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import hashlib
 import time
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from typing import TYPE_CHECKING, Any, Final
 
 from blocklistd.collect.formats import FORMATS
+from blocklistd.collect.model import Counts
 from blocklistd.collect.sources import digest_of
 from blocklistd.index.record import FeedRecord
 from blocklistd.units import counted
@@ -65,6 +66,11 @@ def new_record(feed: Feed, state: FeedState, parsed: Parsed, section: SectionRef
         dated=parsed.dated or 0.0,
         section=section,
     )
+
+
+def counts_of(record: FeedRecord) -> Counts:
+    """What parsing its entries met."""
+    return Counts(**{field.name: getattr(record, field.name) for field in fields(Counts)})
 
 
 def described(feed: Feed) -> dict[str, Any]:

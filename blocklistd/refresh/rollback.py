@@ -127,5 +127,5 @@ def kept_snapshots(data: Path) -> list[KeptSnapshot]:
         for snapshot_id, document in manifests(data).items()
     ]
     if not found:
-        raise NoSnapshot(f"{data} holds no snapshot yet: run blocklistd refresh")
+        raise NoSnapshot(f"{data} holds no snapshot yet: run blocklistd refresh, or name the folder that has one")
     return found

@@ -125,6 +125,18 @@ def test_the_whole_document_is_accepted(tmp_path: Path) -> None:
     assert state.past == (Version._make([1.0] * 12),)
 
 
+def test_a_state_of_the_version_before_keeps_its_body(tmp_path: Path) -> None:
+    """An upgrade costs neither body nor times; what was not known then is unknown."""
+    new = {"confirmed_at", "held", "past", "past_key", "frozen_since"}
+    whole = json.loads(changed(format="blocklistd feed state 1", parts=[part()], succeeded_at=3.0, outcome="updated"))
+    bodies(tmp_path).mkdir()
+    (bodies(tmp_path) / "made.json").write_text(json.dumps({key: whole[key] for key in whole.keys() - new}))
+    state = read_state(tmp_path, "made")
+    assert (state.succeeded_at, state.outcome, state.reason) == (3.0, "updated", "")
+    assert state.parts[0].digest == DIGEST
+    assert (state.held, state.past, state.confirmed_at) == (None, (), 0.0)
+
+
 @pytest.mark.parametrize(
     "content",
     [

@@ -60,7 +60,8 @@ class Memory:
                     since = first
                 firsts, lasts = [e.first for e in over if e.first], [e.last for e in over if e.last]
                 since = min(*firsts, now) if firsts else since
-                self.known[value] = since, min(max(lasts), now) if lasts else ON_LIST, False
+                until = min(max(lasts), now) if lasts else ON_LIST
+                self.known[value] = min(since, until), until, False
             elif value in before and keep and now - left <= keep:
                 self.known[value] = first, left, True
 

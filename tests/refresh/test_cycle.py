@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import os
 import re
 import socket
@@ -15,6 +16,7 @@ import pytest
 from blocklistd import RefreshBusy, Snapshot, StorageFailed, UsageError
 from blocklistd.catalogue import read_catalogue
 from blocklistd.cli.progress import Lines
+from blocklistd.index.folder import manifests
 from blocklistd.index.publish import prepare_folders
 from blocklistd.refresh.cycle import refresh
 from blocklistd.refresh.lane import ParseTask
@@ -38,7 +40,7 @@ class World:
         self.feeds: dict[str, str] = {}
         self.use = "noncommercial"
         self.log = folder / "log"
-        self.parse_deadline = "60s"
+        self.given: dict[str, str] = {}
 
     def feed(self, feed_id: str, text: str | bytes | None = None, **fields: object) -> None:
         """Declare a feed over a local file; text None leaves the file alone."""
@@ -51,8 +53,7 @@ class World:
 
     @property
     def settings(self) -> Settings:
-        given = {"data": str(self.data), "use": self.use, "parse_deadline": self.parse_deadline}
-        return read_settings(given, {})
+        return read_settings({"data": str(self.data), "use": self.use, **self.given}, {})
 
     def refresh(self, *, force: bool = True, names: tuple[str, ...] = ()) -> RefreshReport:
         """Make one pass."""
@@ -175,7 +176,7 @@ def test_when_no_feed_comes_in_nothing_is_published(world: World) -> None:
 
 def test_a_bad_pattern_ends_at_its_deadline_and_harms_no_other_feed(world: World) -> None:
     """A regular expression that never ends costs its feed the turn, not the pass."""
-    world.parse_deadline = "1s"
+    world.given = {"parse_deadline": "1s"}
     world.feed("endless", "a" * 60 + "!\n", format="regex", pattern=r"'(?P<address>(a+)+)$'")
     world.feed("here", "192.0.2.7\n")
     report = world.refresh()
@@ -390,11 +391,12 @@ def test_a_folder_that_cannot_be_written_is_told_plainly(world: World) -> None:
 
 
 def test_older_snapshots_are_kept_by_number(world: World) -> None:
-    """Of seven generations the settings' five stay."""
-    for number in range(7):
+    """Of three generations the two newest stay."""
+    world.given = {"keep_snapshots": "2"}
+    for number in range(3):
         world.feed("one", f"192.0.2.{number}\n")
         world.refresh()
-    assert len(list((world.data / "snapshots").iterdir())) == world.settings.keep_snapshots == 5
+    assert [document["generation"] for document in manifests(world.data).values()] == [3, 2]
 
 
 def test_a_feed_without_a_good_fetch_drops_out(world: World) -> None:
@@ -475,11 +477,11 @@ def test_a_list_that_came_in_with_bad_lines_says_so(world: World) -> None:
 async def test_a_lane_has_bounded_memory(tmp_path: Path) -> None:
     """A list that needs more than a lane may have is refused for that reason."""
     catalogue = read_catalogue(
-        "feeds:\n  - {id: big, url: 'file:///x', format: csv, category: bot, columns: {address: 1, name: 2}}\n", "x"
+        "feeds:\n  - {id: big, url: 'file:///x', format: json, category: bot, paths: ['[]']}\n", "x"
     )
     big, little = tmp_path / "big", tmp_path / "little"
-    big.write_text("".join(f"192.0.2.{n % 256},name {n}\n" for n in range(1_500_000)))
-    little.write_text("192.0.2.1,one\n")
+    big.write_bytes(gzip.compress(b"[" + b'"192.0.2.1",' * 5_000_000 + b'""]', compresslevel=1))
+    little.write_text('["192.0.2.1"]')
     prepare_folders(tmp_path)
 
     def task(body: Path) -> ParseTask:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -154,6 +155,7 @@ def test_a_rejected_version_is_never_asked_about_again(moments: list[Moment]) ->
     assert rejected.result.bytes == 0
     assert rejected.state.held is not None
     assert rejected.state.held.rejected
+    assert rejected.state.held.entries == len(CUT), "who decides again is told how much it was"
     assert other.result.state == "quarantined"
     assert (back.result.state, back.named) == ("refused", GOOD)
     assert (accepted.result.state, accepted.named) == ("updated", CUT)
@@ -199,6 +201,19 @@ def test_another_band_lets_a_held_version_through(moments: list[Moment]) -> None
     assert moments[2].named == CUT
 
 
+def lose_state(desk: Desk, feed: str) -> None:
+    """A power cut took what was known of the feed; the snapshot is still there."""
+    (desk.data / "bodies" / f"{feed}.json").write_bytes(b"")
+
+
+@story(put(GOOD), (lose_state, put(CUT)))
+def test_where_the_past_is_lost_the_version_in_force_stands_for_it(moments: list[Moment]) -> None:
+    """So a lost state is no way into force for what cannot be believed."""
+    assert moments[1].result.state == "quarantined"
+    assert "has lost 67 % of 300 entries" in moments[1].result.reason
+    assert moments[1].named == GOOD
+
+
 COLUMNS = "{address: 1, count: 2}"
 
 
@@ -219,6 +234,18 @@ def test_a_damaged_body_in_quarantine_is_fetched_again(moments: list[Moment]) ->
     """What was accepted is that body; damaged bytes are not used in its place."""
     assert (moments[2].result.state, moments[2].result.reason) == ("updated", "accepted by ana: looked")
     assert moments[2].named == CUT
+
+
+@story(
+    put(GOOD),
+    put(CUT),
+    (choose("accept"), declare(format="json", paths="['[]']"), put(json.dumps(BETTER).encode())),
+)
+def test_an_accepted_body_that_cannot_be_read_any_more_is_let_go(moments: list[Moment]) -> None:
+    """The operator reads the feed in another way by now: the provider is asked again, not the old body for ever."""
+    assert moments[2].result.state == "updated"
+    assert moments[2].named == BETTER
+    assert moments[2].state.held is None
 
 
 DATED = "# Last updated: 2020-01-0{} 03:04:05 UTC"

@@ -13,6 +13,7 @@ from click.testing import CliRunner
 from blocklistd import Snapshot, SnapshotCorrupt, UsageError
 from blocklistd.addresses import parse_address
 from blocklistd.cli import cli
+from blocklistd.collect.state import read_state
 from blocklistd.index.history import History
 from blocklistd.refresh.rollback import roll_back
 from blocklistd.state.audit import Actor, read_acts
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
     from blocklistd.refresh.rollback import RolledBack
 
 ANA = Actor("ana", "command line")
+
+
+DAY = 86_400
 
 
 @pytest.fixture(scope="module")
@@ -125,6 +129,27 @@ def test_a_rollback_that_was_cut_off_can_be_given_again(world: TimedWorld) -> No
     assert (again.published, again.snapshot) == (False, done.snapshot)
 
 
+def test_going_back_twice_never_goes_forward(world: TimedWorld) -> None:
+    """What was gone back to stays among the kept ones, so what came after it is not taken for earlier."""
+    world.given = {"keep_snapshots": "3"}
+    first = ids(world)[0]
+    done = back(world, first)
+    world.refresh()
+    assert {first, done.snapshot} <= set(ids(world))
+    with pytest.raises(UsageError, match="no earlier snapshot"):
+        back(world)
+    assert world.feeds_of("192.0.2.1") == ("one",)
+
+
+def test_a_version_that_is_read_again_is_no_new_one(world: TimedWorld) -> None:
+    """Under a pin lists are read in every pass; their past, by which the gate judges, grows with new versions alone."""
+    past = read_state(world.data, "one").past
+    assert len(past) == 3
+    back(world)
+    assert not world.refresh().published
+    assert read_state(world.data, "one").past == past
+
+
 def test_where_there_is_nothing_to_go_back_to_it_says_so(world: TimedWorld) -> None:
     """No earlier snapshot, or none of that name: nothing is pinned."""
     with pytest.raises(UsageError, match="no snapshot is called"):
@@ -161,6 +186,36 @@ def test_a_snapshot_gone_back_to_stays_where_no_pin_can_be_read(world: TimedWorl
     assert not report.published
     assert "no pin can be read" in report.notes[0]
     assert world.feeds_of("192.0.2.2") == ("one",)
+
+
+def test_last_seen_is_that_of_the_version_that_was_pinned(tmp_path: Path) -> None:
+    """What came and went under a pin confirms nothing of what answered meanwhile."""
+    world = TimedWorld(tmp_path)
+    world.feed("one", "192.0.2.1\n192.0.2.2\n", keep="30d")
+    world.refresh()
+    seen = world.now
+    back(world, ids(world)[0])
+    for last in (3, 4):
+        world.feed("one", f"192.0.2.1\n192.0.2.{last}\n", keep="30d")
+        world.refresh()
+    with Database.open(world.data) as database:
+        lift_pin(database, ANA, world.now)
+    world.refresh()
+    with Snapshot.open_current(world.data) as snapshot:
+        (left,) = snapshot.sightings("192.0.2.2")
+    assert (left.current, left.last_seen) == (False, seen)
+
+
+def test_under_a_pin_a_list_may_move_on(tmp_path: Path) -> None:
+    """Nothing in common with what is pinned is no news after more than a week, whatever came in between."""
+    world = TimedWorld(tmp_path)
+    lists = [[f"198.18.{part}.{last}" for last in range(150)] for part in range(3)]
+    world.feed("one", "\n".join(lists[0]), gate=None)
+    world.refresh()
+    back(world, ids(world)[0])
+    for brought in (lists[0] + lists[1], lists[1] + lists[2]):
+        world.feed("one", "\n".join(brought), gate=None)
+        assert world.refresh(later=4 * DAY).feeds[0].state == "updated"
 
 
 def run(world: TimedWorld, *arguments: str) -> Any:

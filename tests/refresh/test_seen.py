@@ -84,3 +84,23 @@ def test_nothing_is_published_while_nothing_changes(world: TimedWorld) -> None:
     world.feed("kept", "192.0.2.2\n", keep="30d")
     assert world.refresh().published
     assert not world.refresh().published
+
+
+def test_damaged_entries_hold_up_no_later_version(world: TimedWorld) -> None:
+    """What lists of names named before is also told by the sections that answer: the next versions carry it on."""
+    names = {"kind": "domain", "category": "disposable", "keep": "1d"}
+    mails = {"kind": "email", "category": "spam", "keep": "1d"}
+    world.feed("names", "stays.example\n*.leaves.example\n", **names)
+    world.feed("mails", "stays@example.org\n", **mails)
+    world.refresh()
+    for entries in (world.data / "sections").glob("entries-*"):
+        entries.chmod(0o644)
+        entries.write_bytes(entries.read_bytes()[:-1] + b"!")
+    world.feed("names", "stays.example\ncomes.example\n", **names)
+    world.feed("mails", "comes@example.org\n", **mails)
+    assert world.refresh().published
+    with Snapshot.open_current(world.data) as snapshot:
+        assert snapshot.name_seen("names", "stays.example") == Sighted(at(1), ON_LIST, True)
+        assert snapshot.name_seen("names", "a.leaves.example") == Sighted(at(1), at(1), False)
+        assert snapshot.name_seen("names", "comes.example") == Sighted(at(2), ON_LIST, True)
+        assert snapshot.name_seen("mails", "stays@example.org") == Sighted(at(1), at(1), False)
