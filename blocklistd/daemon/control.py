@@ -24,7 +24,8 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     import socket
 
-LONGEST_MESSAGE: Final = 8 * 2**20
+LONGEST_MESSAGE: Final = 32 * 2**20
+"""Bytes; more than a policy or the report of a refresh can have. A longer one would end whoever receives it."""
 
 
 class Channel:

@@ -82,8 +82,8 @@ def require_allowed(host: str, shown: str, *, allow_anonymous: bool, has_keys: C
         return
     raise UsageError(
         f"{shown} can be reached from beyond this host, and there are no keys. Listen on 127.0.0.1, [::1] or "
-        "unix:/path, make a key with blocklistd key add NAME --scope read, or add --allow-anonymous to let anyone who "
-        "reaches it ask."
+        "unix:/path, make a key in the data folder (blocklistd key add NAME --scope read --data DIR), or add "
+        "--allow-anonymous to let anyone who reaches it ask."
     )
 
 

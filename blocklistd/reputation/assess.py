@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from blocklistd.addresses import embedded_ipv4, format_address
 from blocklistd.index.snapshot import address_of
 from blocklistd.reputation.flags import flags_of
-from blocklistd.reputation.policy import Facts, decide, settle
+from blocklistd.reputation.policy import DEFAULT, Facts, decide, settle
 from blocklistd.reputation.report import Evidence, IpReport
 from blocklistd.reputation.score import HARMLESS, SOFTENING, Claim, effective_weight, evidence_of, score
 from blocklistd.units import format_moment
@@ -25,6 +25,7 @@ from blocklistd.units import format_moment
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from blocklistd.collect.state import FeedState
     from blocklistd.index import Snapshot
     from blocklistd.index.record import FeedRecord
     from blocklistd.index.sightings import Sighting
@@ -40,14 +41,14 @@ TURN: Final = 60.0
 """Weights fade in steps of so many seconds, so that addresses on the same lists share one score."""
 MOST_SETS: Final = 20_000
 """Feed sets whose score is kept; real snapshots have some five thousand."""
-DEFAULT: Final = "default"
 
 
 class _FeedSet(NamedTuple):
     """What depends on the feeds alone.
 
-    feeds: those that have an effect; named_by: category → the first of them; contributions: in the order of all feeds,
-    as long as none of the entries has left its list.
+    feeds: those that have an effect; categories: theirs; named_by: category → the first of them, or of the relay and
+    crawler lists, whose softening word holds however old they are; contributions: in the order of all feeds, as long as
+    none of the entries has left its list.
     """
 
     feeds: tuple[str, ...]
@@ -87,11 +88,18 @@ class Assessor:
         self._faded: dict[tuple[tuple[str, ...], tuple[int, ...]], tuple[int, tuple[int, ...]]] = {}
         self._about: Mapping[str, Any] = {}
 
-    def confirm(self, confirmed: Mapping[str, float]) -> None:
-        """Say when feeds were last fetched well, by id: an unchanged list is confirmed without a new snapshot."""
-        for feed, at in confirmed.items():
-            if at > self._confirmed.get(feed, float("inf")):
-                self._confirmed[feed] = at
+    def confirm(self, states: Mapping[str, FeedState], *, pinned: bool = False) -> None:
+        """Take over when feeds were last fetched well, by id: an unchanged list is confirmed without a new snapshot.
+
+        Of a list that has changed since, its last good fetch before that counts; pinned: not even that, since an older
+        snapshot is held fast, and the list may have changed many times.
+        """
+        for feed, state in states.items():
+            if (record := self._records.get(feed)) is None:
+                continue
+            unchanged = state.changed_at <= record.changed_at
+            at = state.succeeded_at if unchanged else 0.0 if pinned else state.confirmed_at
+            self._confirmed[feed] = max(self._confirmed[feed], at)
         self._turned = float("-inf")
 
     def renew(self) -> None:
@@ -104,7 +112,7 @@ class Assessor:
         return self._about
 
     def confirmed(self, feed: str) -> float:
-        """When a feed was last fetched well, unix time."""
+        """When what the snapshot holds of a feed was last fetched well, unix time."""
         return self._confirmed[feed]
 
     def claim(self, feed: str, left_at: float | None = None) -> Claim:
@@ -134,19 +142,18 @@ class Assessor:
         known = self._sets.get(feeds) or self._make_set(feeds)
         total, contributions = self._weigh(feeds, sightings, known)
         where = (4, inner) if inner is not None else (family, value)
-        origin = self._origins.origin(*where, known.categories, known.named_by)
-        override = self._overrides.find(family, value, origin.asn, origin.country)
+        origin = self._origins.origin(*where, known.named_by)
+        override = self._overrides.find(family, value) if inner is not None else None  # ASN and country are the inner's
+        override = override or self._overrides.find(*where, origin.asn, origin.country)
         suppressed = self._suppression.reason(family, value, origin.asn, known.named_by)
         if inner is not None:
-            override = override or self._overrides.find(4, inner, origin.asn, origin.country)
             suppressed = suppressed or self._suppression.reason(4, inner, origin.asn, known.named_by)
-        bogon = self._suppression.is_bogon(family, value) or (
-            inner is not None and self._suppression.is_bogon(4, inner)
-        )
         allowed = override is not None and override.action == "allow"
+        if override is not None and not allowed:
+            suppressed = None  # the operator's deny is stronger
         flags = flags_of(
             known.categories,
-            bogon=bogon,
+            bogon=self._suppression.is_bogon(family, value),  # what is embedded is never special space
             softened=allowed or known.softened,
         )
         effective, decision = self._decide(judge, total, known, flags, origin, override, suppressed)
@@ -241,14 +248,16 @@ class Assessor:
 
     def _make_set(self, feeds: tuple[str, ...]) -> _FeedSet:
         records = self._records
-        softened = any(records[feed].category in SOFTENING for feed in feeds if feed not in self._without)
         counted = tuple(feed for feed in feeds if feed not in self._without and feed not in self._dropped)
+        categories = frozenset({category for feed in counted if (category := records[feed].category) is not None})
         named_by: dict[str, str] = {}
-        for feed in counted:
-            if (category := records[feed].category) is not None:
+        for feed in feeds:
+            category = records[feed].category
+            if category is not None and (feed in counted or (category in SOFTENING and feed not in self._without)):
                 named_by.setdefault(category, feed)
+        softened = not SOFTENING.isdisjoint(named_by)
         total, contributions = self._score(feeds, [self._weights[feed] for feed in feeds])
-        known = _FeedSet(counted, frozenset(named_by), named_by, softened, total, contributions)
+        known = _FeedSet(counted, categories, named_by, softened, total, contributions)
         if len(self._sets) >= MOST_SETS:
             self._sets.clear()
         self._sets[feeds] = known

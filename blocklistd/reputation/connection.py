@@ -29,7 +29,7 @@ class Connection(NamedTuple):
 
 
 TYPES: Final = frozenset(get_args(ConnectionType))
-UNKNOWN: Final = Connection("unknown", "nothing known of this network says")
+UNKNOWN: Final = Connection("unknown", "nothing that is known of this network tells")
 NO_NETWORK: Final = Connection("unknown", "no network is known for this address")
 
 _KNOWN_AS: Final[Mapping[str, str]] = {

@@ -43,15 +43,17 @@ PATIENCE: Final = 2.0
 MOST_WAITING: Final = 50_000
 """Lines; more are lost rather than kept in memory."""
 
-_HIDDEN: Final = {4: 2**8 - 1, 6: 2**80 - 1}
-"""The bits that a truncated address leaves out."""
 _LENGTH: Final = {4: 24, 6: 48}
+_LENGTH_6TO4: Final = 16 + _LENGTH[4]
+"""A /48 of 6to4 would hold the whole IPv4 address."""
 
 
 def truncated(ip: str) -> str:
-    """The /24 or /48 around an address, such as 192.0.2.0/24."""
+    """The /24 or /48 around an address, such as 192.0.2.0/24; of 6to4 (2002::/16) what holds such a /24, a /40."""
     family, value = parse_address(ip)
-    return f"{format_address(family, value & ~_HIDDEN[family])}/{_LENGTH[family]}"
+    length = _LENGTH_6TO4 if family == 6 and value >> 112 == 0x2002 else _LENGTH[family]
+    left_out = (32 if family == 4 else 128) - length
+    return f"{format_address(family, value >> left_out << left_out)}/{length}"
 
 
 def line_of(report: IpReport, at: float, *, whole_addresses: bool) -> bytes:

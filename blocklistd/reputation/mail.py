@@ -135,8 +135,9 @@ class MailAssessor:
             return known
         named: dict[str, _Named] = {}
         for name in (domain.name, *domain.parents):
-            for feed in self._snapshot.domain(name).feeds:
-                if feed not in named and (name == domain.name or self._records[feed].category != FREE):
+            own = name == domain.name  # the wildcards above it are those above its parents, too
+            for feed in self._snapshot.domain(name, wildcards=own).feeds:
+                if feed not in named and (own or self._records[feed].category != FREE):
                     named[feed] = self._named(feed, name)
         if len(self._domains) >= MOST_DOMAINS:
             self._domains.clear()

@@ -33,17 +33,23 @@ class DomainName(NamedTuple):
     """A domain in lower-case ASCII.
 
     written: with the letters it stands for; registrable: what somebody registered, None for a public suffix and where
-    the top-level domain is unknown; parents: the names above, up to the registrable one; public: mail from outside may
-    reach it: it ends in a public suffix and is not for special use (RFC 6761); cheap: why its top-level domain is
-    suspicious, None where it is not.
+    the top-level domain is unknown; public: mail from outside may reach it: it ends in a public suffix and is not for
+    special use (RFC 6761); cheap: why its top-level domain is suspicious, None where it is not.
     """
 
     name: str
     written: str
     registrable: str | None
-    parents: tuple[str, ...]
     public: bool
     cheap: str | None
+
+    @property
+    def parents(self) -> tuple[str, ...]:
+        """The names above, up to the registrable one. Made when asked for: of a long name they are many."""
+        if self.registrable is None:
+            return ()
+        labels = self.name.split(".")
+        return tuple(".".join(labels[depth:]) for depth in range(1, len(labels) - self.registrable.count(".")))
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,16 +114,10 @@ def read_domain_name(text: str) -> DomainName | None:
 def _describe(name: str) -> DomainName:
     suffix, registrable = suffixes().publicsuffix(name), suffixes().privatesuffix(name)
     special = any(name == known or name.endswith(f".{known}") for known in SPECIAL_USE_DOMAIN_NAMES)
-    parents: list[str] = []
-    if registrable is not None:
-        labels = name.split(".")
-        above = (".".join(labels[depth:]) for depth in range(1, len(labels) - registrable.count(".")))
-        parents.extend(above)
     return DomainName(
         name,
         domain_as_written(name),
         registrable,
-        tuple(parents),
         suffix is not None and not special,
         words().cheap.get(name.rpartition(".")[2]),
     )

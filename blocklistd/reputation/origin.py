@@ -15,7 +15,7 @@ from blocklistd.reputation.databases import NOTHING, Found
 from blocklistd.reputation.report import Origin
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from blocklistd.index import Snapshot
     from blocklistd.index.tables import Table
@@ -35,13 +35,9 @@ class Origins:
         self._kept: dict[tuple[object, ...], Origin] = {}
         self._connections: dict[tuple[int, str], Connection] = {}
 
-    def origin(self, family: int, value: int, categories: Collection[str], named_by: Mapping[str, str]) -> Origin:
-        """Where an address belongs.
-
-        categories: those of the lists that name it, as far as they are to count; named_by: category → feed, for the
-        reason.
-        """
-        telling = tuple([named_by.get(c, c) if c in categories else "" for c in TELLING]) if categories else ()
+    def origin(self, family: int, value: int, named_by: Mapping[str, str]) -> Origin:
+        """Where an address belongs; named_by: category → feed, of the lists that name it and are to count."""
+        telling = tuple([named_by.get(category, "") for category in TELLING]) if named_by else ()
         if self.databases:
             return self._make(self._search(family, value), telling)
         key = self._systems.record(family, value), self._countries.record(family, value), telling

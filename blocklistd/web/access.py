@@ -21,7 +21,7 @@ from blocklistd.web.credentials import API_KEY, AUTHORIZATION, presented
 from blocklistd.web.handler import Connection
 from blocklistd.web.keys import SERVICE
 from blocklistd.web.loopback import is_loopback
-from blocklistd.web.problems import RequestRefused
+from blocklistd.web.problems import RETRY_AFTER, RequestRefused
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     from blocklistd.state.keys import Key
 
 OPEN: Final = frozenset({"healthz", "readyz"})
-"""Names of the routes that need no key on any listener: load balancers ask them, and they tell nothing about lists."""
+"""Names of the routes that need no key on any listener: load balancers ask them. To who has none where one is needed,
+they tell nothing about lists and operators (``is_admitted``)."""
 
 TELLTALE: Final = (
     *("Origin", "Referer", "Sec-Fetch-Site"),
@@ -58,6 +59,14 @@ def is_direct(names: Iterable[str]) -> bool:
 def is_guarded(request: web.Request) -> bool:
     """Whether the request came in on a listener that asks for keys."""
     return isinstance(request.protocol, Connection) and request.protocol.guarded
+
+
+def is_admitted(request: web.Request) -> bool:
+    """Whether who asks has a good key, or needs none on this listener."""
+    if not is_guarded(request):
+        return True
+    keys = request.app[SERVICE].state.keys
+    return keys is not None and keys.find(*_presented(request)) is not None
 
 
 def admit(request: web.Request) -> None:
@@ -93,7 +102,7 @@ def _presented(request: web.Request) -> tuple[str, ...]:
 def _require_key(request: web.Request) -> Key:
     keys = request.app[SERVICE].state.keys
     if keys is None:
-        raise RequestRefused(503, "The keys cannot be read at the moment; the log says why.", {"Retry-After": "5"})
+        raise RequestRefused(503, "The keys cannot be read at the moment; the log says why.", RETRY_AFTER)
     found = _presented(request)
     if not found:
         detail = "A key is needed here, as Authorization: Bearer KEY or X-Api-Key: KEY; see blocklistd key add."

@@ -16,12 +16,12 @@ from blocklistd.errors import NotReady
 from blocklistd.metrics import LISTED, LOOKUPS, SLOT_OF
 from blocklistd.units import format_moment
 from blocklistd.version import VERSION
-from blocklistd.web.access import require_operator
+from blocklistd.web.access import is_admitted, require_operator
 from blocklistd.web.acts import note_refresh
 from blocklistd.web.bodies import JSON, MSGPACK, Answers, encode
 from blocklistd.web.feeds import FeedStatus
 from blocklistd.web.keys import SERVICE
-from blocklistd.web.problems import RequestRefused, problem
+from blocklistd.web.problems import RETRY_AFTER, RequestRefused, problem
 from blocklistd.web.ready import is_fresh, shortcoming
 from blocklistd.web.scrape import exposition_of
 from blocklistd.web.service import Service
@@ -113,7 +113,7 @@ async def post_refresh(request: web.Request) -> web.Response:
     service = request.app[SERVICE]
     reply = await service.ask_refresh()
     if reply.status != 202:
-        return problem(reply.status, reply.sentence)
+        return problem(reply.status, reply.sentence, RETRY_AFTER if reply.status == 503 else None)
     await note_refresh(service.data, actor)
     return answer(request, {"accepted": True, "detail": reply.sentence, "progress": "/v1/feeds"}, status=202)
 
@@ -126,19 +126,25 @@ async def get_health(request: web.Request) -> web.Response:  # noqa: ARG001 - ev
 async def get_ready(request: web.Request) -> web.Response:
     """Whether there is a snapshot to answer from, and its feeds are as fresh as the settings ask."""
     service = request.app[SERVICE]
+    admitted = is_admitted(request)
+    if service.cell.snapshot is None and not admitted:
+        raise NotReady("There is no snapshot to answer from yet.")
     snapshot, feeds = service.snapshot, await service.feeds()
     if reason := shortcoming(service.ready, feeds):
-        raise NotReady(reason)
+        raise NotReady(reason if admitted else "The feeds are not fresh enough; with a key this says which.")
     body = {
         "ready": True,
         "snapshot": snapshot.id,
         "built_at": format_moment(snapshot.built_at),
         "age_seconds": round(time.time() - snapshot.built_at),
-        "feeds": len(snapshot.feeds),
-        "fresh_feeds": sum(map(is_fresh, feeds)),
-        "quarantined_feeds": [feed.id for feed in feeds if feed.quarantine is not None],
-        "pin": service.state.pin.as_document() if service.state.pin else None,
     }
+    if admitted:
+        body |= {
+            "feeds": len(snapshot.feeds),
+            "fresh_feeds": sum(map(is_fresh, feeds)),
+            "quarantined_feeds": [feed.id for feed in feeds if feed.quarantine is not None],
+            "pin": service.state.pin.as_document() if service.state.pin else None,
+        }
     return web.Response(body=encode(body, packed=False), content_type=JSON, headers=NO_CACHE)
 
 
@@ -156,7 +162,7 @@ async def get_home(request: web.Request) -> web.Response:
     snapshot = request.app[SERVICE].cell.snapshot
     state = f"snapshot {snapshot.id}, {len(snapshot.feeds)} feeds" if snapshot else "no snapshot yet"
     lines = [f"blocklistd {VERSION}: which public lists name this address?", f"Now: {state}.", ""]
-    lines += [f"{route['method']:<5}{route['path']:<20}{route['summary']}" for route in request.app[ENDPOINTS]]
+    lines += [f"{route['method']:<8}{route['path']:<22}{route['summary']}" for route in request.app[ENDPOINTS]]
     return web.Response(text="\n".join([*lines, ""]), content_type="text/plain")
 
 

@@ -29,18 +29,18 @@ logger = logging.getLogger(__name__)
 # fmt: off
 ROUTES: Final = (
     Route("GET", "/v1/ip/{ip}", "ip", api.get_ip, "Which lists name an address", "IpAnswer", (400, 503)),
-    Route("POST", "/v1/ip", "ip_bulk", bulk.post_ips, "Many at once", "IpAnswers", (400, 408, 413, 415, 503)),
+    Route("POST", "/v1/ip", "ip_bulk", bulk.post_ips, "Many addresses at once", "IpAnswers", (400, 408, 413, 415, 503)),
     Route("GET", "/v1/report/{ip}", "report", report.get_report, "How bad, since when, why, and what to do", "IpReport",
           (400, 503), query=("profile",)),
     Route("POST", "/v1/report", "report_bulk", report.post_reports, "Many reports at once", "IpReports",
           (400, 408, 413, 415, 503), query=("profile",)),
-    Route("GET", "/v1/email/{address}", "email", mail.get_email, "The same for an e-mail address", "MailReport",
+    Route("GET", "/v1/email/{address}", "email", mail.get_email, "How bad an e-mail address is, and why", "MailReport",
           (400, 503), query=("profile",)),
     Route("POST", "/v1/email", "email_bulk", mail.post_emails, "Many e-mail addresses at once", "MailReports",
           (400, 408, 413, 415, 503), query=("profile",)),
-    Route("GET", "/v1/domain/{name}", "domain", mail.get_domain, "The same for a domain", "DomainAnswer", (400, 503),
-          query=("profile",)),
-    Route("GET", "/v1/history/{ip}", "history", history.get_history, "When lists began and ceased to name it",
+    Route("GET", "/v1/domain/{name}", "domain", mail.get_domain, "Which lists name a domain, and how bad it is",
+          "DomainAnswer", (400, 503), query=("profile",)),
+    Route("GET", "/v1/history/{ip}", "history", history.get_history, "When lists began and ceased to name an address",
           "History", (400, 503)),
     Route("GET", "/v1/feeds", "feeds", api.get_feeds, "The state of every feed", "Feeds"),
     Route("GET", "/v1/feeds/{id}", "feed", api.get_feed, "The state of one feed", "Feed", (404,)),
@@ -61,14 +61,14 @@ ROUTES: Final = (
 # fmt: on
 
 GREEDY: Final = {
-    "/v1/ip/{ip}": "/v1/ip/{ip:.+}",
-    "/v1/report/{ip}": "/v1/report/{ip:.+}",
-    "/v1/email/{address}": "/v1/email/{address:.+}",
-    "/v1/history/{ip}": "/v1/history/{ip:.+}",
-    "/v1/overrides/{key}": "/v1/overrides/{key:.+}",
+    "/v1/ip/{ip}": r"/v1/ip/{ip:[\s\S]+}",
+    "/v1/report/{ip}": r"/v1/report/{ip:[\s\S]+}",
+    "/v1/email/{address}": r"/v1/email/{address:[\s\S]+}",
+    "/v1/history/{ip}": r"/v1/history/{ip:[\s\S]+}",
+    "/v1/overrides/{key}": r"/v1/overrides/{key:[\s\S]+}",
 }
 """The key of an override may be a network, and the local part of a mail address may hold a slash. Asked as an address,
-192.0.2.0/24 is a mistake that deserves 400 and a sentence, not 404."""
+192.0.2.0/24 is a mistake that deserves 400 and a sentence, not 404, and so is one with a line break in it."""
 
 FIRST_SLOT: Final = {
     name: SLOT_OF[REQUESTS, (name, STATUSES[0])] for name in (*(route.name for route in ROUTES), "other")

@@ -6,9 +6,10 @@ the address is the same for all addresses with the same listing, so it is encode
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from functools import partial
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Final, cast
 
 import msgpack
 import orjson
@@ -55,20 +56,49 @@ def tail_of(snapshot_id: str, listing: Listing) -> tuple[bytes, bool]:
     return b'",' + orjson.dumps(facts(listing, snapshot_id))[1:], listing.listed
 
 
-def refusal(question: object, reason: str, *, packed: bool) -> bytes:
-    """The answer to a question of many that is none."""
-    if not isinstance(question, str | int | float | None):
-        question = None  # a list or object is not repeated, however deep it is
-    shown = question[:ECHOED] if isinstance(question, str) else question
-    return encode({"ip": shown, "error": reason}, packed=packed)
+class Answering(ABC):
+    """Encoded answers to many questions, one at a time.
+
+    subject: the member of an answer that repeats what was asked; example: a question as it should be.
+    """
+
+    subject: ClassVar = "ip"
+    example: ClassVar = "192.0.2.1"
+
+    def __init__(self, *, packed: bool = False) -> None:
+        self._packed = packed
+
+    @abstractmethod
+    def single(self, text: str) -> bytes:
+        """The answer to one question; raises BadAddress."""
+
+    def items(self, questions: Sequence[object]) -> list[bytes]:
+        """The answers to many: what ``item`` gives for each."""
+        return [self.item(question) for question in questions]
+
+    def item(self, question: object) -> bytes:
+        """The answer to one question of many: a bad one is answered with the reason."""
+        if not isinstance(question, str):
+            return self.refuse(question, f"an address is a text such as {self.example}")
+        try:
+            return self.single(question)
+        except BadAddress as error:
+            return self.refuse(question, str(error))
+
+    def refuse(self, question: object, reason: str) -> bytes:
+        """The answer to a question that is none."""
+        if not isinstance(question, str | int | float | None):
+            question = None  # a list or object is not repeated, however deep it is
+        shown = question[:ECHOED] if isinstance(question, str) else question
+        return encode({self.subject: shown, "error": reason}, packed=self._packed)
 
 
-class Answers:
+class Answers(Answering):
     """Answers from one snapshot; ``asked`` and ``listed`` count them."""
 
     def __init__(self, snapshot: Snapshot, *, packed: bool = False) -> None:
+        super().__init__(packed=packed)
         self._snapshot = snapshot
-        self._packed = packed
         self._tails: dict[int, str] = {}
         self._kept: list[Listing] = []
         self._path: Any = None
@@ -86,7 +116,7 @@ class Answers:
         return f'{{"ip":"{ip}{self._tail(listing)}'.encode()
 
     def items(self, questions: Sequence[object]) -> list[bytes]:
-        """The answers to many questions: what ``item`` gives for each."""
+        """The same, quicker where all are texts and the answers JSON."""
         if self._packed or not set(map(type, questions)) <= {str}:
             return [self.item(question) for question in questions]
         if kernel.active is None or not isinstance(self._snapshot.searcher, kernel.active.Lookup):
@@ -120,19 +150,6 @@ class Answers:
             return self._snapshot.lookup(text)
         except BadAddress:
             return None
-
-    def item(self, question: object) -> bytes:
-        """The answer to one question of many: a bad one is answered with the reason."""
-        if not isinstance(question, str):
-            return self.refuse(question, "an address is a text such as 192.0.2.1")
-        try:
-            return self.single(question)
-        except BadAddress as error:
-            return self.refuse(question, str(error))
-
-    def refuse(self, question: object, reason: str) -> bytes:
-        """The answer to a question that is none."""
-        return refusal(question, reason, packed=self._packed)
 
     def _tail(self, listing: Listing) -> str:
         tail = self._tails.get(id(listing))

@@ -16,7 +16,7 @@ import logging
 import sys
 from contextlib import aclosing
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 from aiohttp import web
@@ -24,36 +24,21 @@ from aiohttp import web
 from blocklistd import kernel
 from blocklistd.web.ahead import ReadAhead
 from blocklistd.web.api import ASKED, FOUND, wants_msgpack
-from blocklistd.web.bodies import JSON, MSGPACK, NDJSON, Answers, join, part
+from blocklistd.web.bodies import JSON, MSGPACK, NDJSON, Answering, Answers, join, part
 from blocklistd.web.keys import SERVICE
 from blocklistd.web.lines import LONGEST_LINE, LineSplitter
 from blocklistd.web.problems import RequestRefused
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+    from collections.abc import AsyncGenerator, Callable
 
     from blocklistd.web.service import Service
 
 logger = logging.getLogger(__name__)
 
 
-class Answering(Protocol):
-    """What answers many questions."""
-
-    def items(self, questions: Sequence[object], /) -> list[bytes]:
-        """The encoded answers, in the order asked; a bad question is answered with the reason."""
-        ...
-
-    def item(self, question: object, /) -> bytes:
-        """The answer to one of them."""
-        ...
-
-    def refuse(self, question: object, reason: str, /) -> bytes:
-        """The answer to what is no question."""
-        ...
-
-
 MOST_ITEMS: Final = 50_000
+TOO_MANY: Final = f"One request may ask {MOST_ITEMS:,} addresses; send text/plain lines for more."
 MOST_BYTES: Final = 4 * 2**20
 """Largest JSON body: 50,000 IPv6 addresses with quotes and blanks fit twice."""
 BATCH: Final = 500
@@ -78,8 +63,9 @@ async def post_ips(request: web.Request) -> web.StreamResponse:
     await _import_numpy()
     parts: list[bytes] = []
     for start in range(0, len(questions), BATCH):
-        parts.append(part(answers.items(questions[start : start + BATCH]), packed=packed))
-        await asyncio.sleep(0)
+        async with service.turn:
+            parts.append(part(answers.items(questions[start : start + BATCH]), packed=packed))
+            await asyncio.sleep(0)
     _count(service, answers)
     return web.Response(body=join(parts, len(questions), packed=packed), content_type=MSGPACK if packed else JSON)
 
@@ -115,6 +101,8 @@ async def _read_body(request: web.Request) -> bytes:
 
 
 def _read_questions(body: bytes, key: str) -> list[Any]:
+    if body.count(b",") > 2 * MOST_ITEMS:  # reading millions of values to count them would hold up the others
+        raise RequestRefused(413, TOO_MANY)
     try:
         document = orjson.loads(body)
     except orjson.JSONDecodeError as error:
@@ -123,7 +111,7 @@ def _read_questions(body: bytes, key: str) -> list[Any]:
     if not isinstance(questions, list):
         raise RequestRefused(400, f'The body must be an array of addresses, or an object {{"{key}": […]}} with one.')
     if len(questions) > MOST_ITEMS:
-        raise RequestRefused(413, f"One request may ask {MOST_ITEMS:,} addresses; send text/plain lines for more.")
+        raise RequestRefused(413, TOO_MANY)
     return questions
 
 
@@ -131,18 +119,22 @@ async def answer_lines(
     request: web.Request, answers: Answering, count: Callable[[], None], batch: int = BATCH
 ) -> web.StreamResponse:
     """Stream an answer a line, ``batch`` at a time; ``count`` is called after each."""
+    turn = request.app[SERVICE].turn
 
     async def pieces() -> AsyncGenerator[bytes]:
         splitter = LineSplitter()
         ahead = ReadAhead(request.content, ahead=AHEAD, patience=PATIENCE)
         try:
             async for chunk in ahead:
-                for piece in _answer_some(answers, splitter.feed(chunk), batch):
+                lines = splitter.feed(chunk)
+                for start in range(0, len(lines), batch):
+                    async with turn:
+                        piece = _answer_batch(answers, lines[start : start + batch])
+                        await asyncio.sleep(0)
                     yield piece
                     count()
-                    await asyncio.sleep(0)
-            for piece in _answer_some(answers, splitter.finish(), batch):
-                yield piece
+            if lines := splitter.finish():
+                yield _answer_batch(answers, lines)
                 count()
         finally:
             await ahead.close()
@@ -181,24 +173,20 @@ def _abort(request: web.Request) -> None:
         request.transport.abort()
 
 
-def _answer_some(answers: Answering, lines: list[bytes], batch: int) -> Iterator[bytes]:
-    for start in range(0, len(lines), batch):
-        encoded = _answer_batch(answers, lines[start : start + batch])
-        yield b"\n".join([*encoded, b""]) if encoded else b""
-
-
-def _answer_batch(answers: Answering, lines: list[bytes]) -> list[bytes]:
-    """The answers to lines; blank ones have none."""
+def _answer_batch(answers: Answering, lines: list[bytes]) -> bytes:
+    """The answers to lines, each with its line end; blank lines have none."""
     texts = [text for line in b"\n".join(lines).decode("utf-8", "replace").split("\n") if (text := line.strip(BLANKS))]
     if max(map(len, lines)) <= LONGEST_LINE:
-        return answers.items(texts)
-    full = [line for line in lines if line and not line.isspace()]
-    return [
-        answers.item(text)
-        if len(line) <= LONGEST_LINE
-        else answers.refuse(text, f"a line may have {LONGEST_LINE} bytes")
-        for line, text in zip(full, texts, strict=True)
-    ]
+        encoded = answers.items(texts)
+    else:
+        full = [line for line in lines if line and not line.isspace()]
+        encoded = [
+            answers.item(text)
+            if len(line) <= LONGEST_LINE
+            else answers.refuse(text, f"a line may have {LONGEST_LINE} bytes")
+            for line, text in zip(full, texts, strict=True)
+        ]
+    return b"\n".join([*encoded, b""]) if encoded else b""
 
 
 def _count(service: Service, answers: Answers) -> None:

@@ -136,9 +136,10 @@ class Connections:
         self.next_second = time.monotonic() + 1 - now % 1
         self._date = formatdate(int(now), usegmt=True).encode()
         if self.snapshot is not self.cell.snapshot:
-            self.snapshot = self.cell.snapshot
-            self._path = open_path(self.snapshot, self._known) if self.snapshot is not None else None
+            snapshot = self.cell.snapshot
+            self._path = open_path(snapshot, self._known) if snapshot is not None else None
             self.answer = self._path.answer if self._path is not None else nothing
+            self.snapshot = snapshot  # last: where this fails it is tried again
         if self._path is not None:
             self._path.set_date(self._date)
 
@@ -157,10 +158,6 @@ class Connections:
     def _has_key(self, block: bytes) -> bool:
         keys = self.service.state.keys
         return keys is not None and keys.find(*presented_in(block)) is not None
-
-    def is_beginning(self, data: bytes) -> bool:
-        """Whether ``data`` may become a plain request."""
-        return is_beginning(data, self._known)
 
     def answer_mixed(self, data: bytes, usual: Answered) -> Mixed | None:
         """Answer what is plain but not usual, or not complete, or too much for one turn.
@@ -181,7 +178,7 @@ class Connections:
                 rest = data[position:]
                 head, fresh = self.read(rest)
                 if head is None:
-                    return Mixed(responses, counts, rest, more=False) if self.is_beginning(rest) else None
+                    return Mixed(responses, counts, rest, more=False) if is_beginning(rest) else None
                 if not fresh or self.snapshot is None:  # else its header block is usual from now on
                     refused = self.refuse(head.text)
                     if refused is None:

@@ -12,6 +12,7 @@ import logging
 from typing import TYPE_CHECKING, Any, Final
 
 from aiohttp import web
+from aiohttp.http_exceptions import LineTooLong
 
 from blocklistd.web.connections import IDLE
 from blocklistd.web.hot import SERVER
@@ -31,6 +32,7 @@ LIMITS: Final[dict[str, Any]] = {
     "max_headers": 64,
 }
 """What a client may send before it asks anything, and how long it may hold a connection open without asking."""
+TOO_LONG: Final = f"The request line or a header is longer than {LIMITS['max_line_size']:,} bytes."
 
 
 class Connection(web.RequestHandler):
@@ -80,7 +82,8 @@ class Connection(web.RequestHandler):
             logger.error("a request failed", exc_info=exc)
         if request.writer.output_size > 0:
             raise ConnectionError("the answer has begun already")
-        response = problem(status, SENTENCES.get(status, SENTENCES[400]), {"Server": SERVER})
+        sentence = TOO_LONG if isinstance(exc, LineTooLong) else SENTENCES.get(status, SENTENCES[400])
+        response = problem(status, sentence, {"Server": SERVER})
         response.force_close()
         return response
 

@@ -14,7 +14,7 @@ from blocklistd.index.snapshot import address_of
 from blocklistd.units import format_moment
 from blocklistd.web.api import answer
 from blocklistd.web.keys import SERVICE
-from blocklistd.web.problems import RequestRefused
+from blocklistd.web.problems import RETRY_AFTER, RequestRefused
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,7 +34,7 @@ async def get_history(request: web.Request) -> web.Response:
     try:
         past = await asyncio.to_thread(_read, service.data, snapshot.generation, *address)
     except StorageFailed as error:
-        raise RequestRefused(503, f"The history is not to be had: {error}.") from error
+        raise RequestRefused(503, f"The history is not to be had: {error}.", RETRY_AFTER) from error
     body = {"ip": format_address(*address), "listed": bool(feeds), "feeds": feeds, **past, "snapshot": snapshot.id}
     return answer(request, body)
 

@@ -34,7 +34,7 @@ from blocklistd.errors import BadAddress
 from blocklistd.web.bodies import encode, facts, problem_body, tail_of
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterable
 
     from blocklistd.index import Listing, Snapshot
 
@@ -63,6 +63,7 @@ HARMLESS: Final = frozenset(
 Keys do not either: where one is needed, ``known`` holds only blocks whose key is good."""
 
 _HEADER: Final = re.compile(rb"([A-Za-z-]{1,40}): ?([\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?)")
+_HEADER_BEGINNING: Final = re.compile(rb"[A-Za-z-]{1,40}: ?(?:[\x21-\x7e][\x20-\x7e]*)?")
 _HOST: Final = re.compile(rb"(?:[A-Za-z0-9._-]{1,255}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")
 _QUESTION: Final = re.compile(rb"[0-9A-Za-z_:-][0-9A-Za-z._:-]{0,254}")
 """Addresses and mistakes that no step between here and a route would read as anything else."""
@@ -168,34 +169,60 @@ def is_harmless(block: bytes) -> bool:
     """Whether a header block leaves a request plain."""
     if not block.endswith(END) or len(block) > LONGEST_HEAD:
         return False
-    named: dict[bytes, bytes] = {}
-    for line in block[: -len(END)].split(b"\r\n"):
-        header = _HEADER.fullmatch(line)
-        if header is None:
-            return False
-        name, value = header[1].lower(), header[2]
-        if name not in HARMLESS or name in named:
-            return False
-        named[name] = value
+    named = _plain_headers(block[: -len(END)].split(b"\r\n"))
     return (
-        _HOST.fullmatch(named.get(b"host", b"")) is not None
+        named is not None
+        and _HOST.fullmatch(named.get(b"host", b"")) is not None
         and named.get(b"connection", b"keep-alive").lower() == b"keep-alive"
         and b"msgpack" not in named.get(b"accept", b"").lower()
     )
 
 
-def is_beginning(data: bytes, known: Collection[bytes]) -> bool:
-    """Whether ``data`` is the first part of a request that would be usual: no reader can object to it yet."""
+def _plain_headers(lines: Iterable[bytes]) -> dict[bytes, bytes] | None:
+    """The values of header lines by lower-case name; None if one is not of ``HARMLESS``, not plain, or there twice."""
+    named: dict[bytes, bytes] = {}
+    for line in lines:
+        header = _HEADER.fullmatch(line)
+        if header is None:
+            return None
+        name, value = header[1].lower(), header[2]
+        if name not in HARMLESS or name in named:
+            return None
+        named[name] = value
+    return named
+
+
+def is_beginning(data: bytes) -> bool:
+    """Whether ``data`` is the first part of a request that may become plain: no reader can object to it yet.
+
+    What blocks are known plays no part: they hold keys, and who could see which first part of a block is waited for
+    could find out a key byte by byte.
+    """
     line, version, block = data.partition(VERSION)
     if len(data) <= ASKED:
         return GET.startswith(data)
-    if not line.startswith(GET):
+    if not line.startswith(GET) or len(data) > LONGEST_HEAD:
         return False
     if version:
-        matched = _ADDRESS_BEGINNING.fullmatch(line, ASKED) is not None
-        return matched and any(one.startswith(block) and one != block for one in known)
+        return _ADDRESS_BEGINNING.fullmatch(line, ASKED) is not None and _begins_harmless(block)
     asked, blank, ending = line[ASKED:].partition(b" ")
     return _ADDRESS_BEGINNING.fullmatch(asked) is not None and VERSION.startswith(blank + ending)
+
+
+def _begins_harmless(block: bytes) -> bool:
+    *lines, last = block.split(b"\r\n")
+    if last == b"\r":
+        return is_harmless(block + b"\n")
+    if last.endswith(b"\r"):
+        lines.append(last[:-1])
+        last = b""
+    named = _plain_headers(lines)
+    if named is None:
+        return False
+    name, colon, _ = last.lower().partition(b":")
+    if not colon:
+        return any(one.startswith(name) for one in HARMLESS if one not in named)
+    return name in HARMLESS and name not in named and _HEADER_BEGINNING.fullmatch(last) is not None
 
 
 def refusal(status: int, detail: str, date: bytes) -> bytes:

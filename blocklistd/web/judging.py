@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from blocklistd.collect.state import FeedState
     from blocklistd.index import Snapshot
     from blocklistd.reputation.assess import Assessor
     from blocklistd.reputation.databases import Database
@@ -38,10 +39,10 @@ OLDEST: Final = 300.0
 
 
 class Around(NamedTuple):
-    """What was seen: this host, and the last good fetch of each feed (unix time)."""
+    """What was seen: this host, and how fetching each feed went."""
 
     host: Host
-    confirmed: Mapping[str, float]
+    states: Mapping[str, FeedState]
 
 
 class Parts(NamedTuple):
@@ -60,6 +61,7 @@ class Judging:
         """mmdb: the operator's own databases of networks and places."""
         self._data, self._paths = data, tuple(mmdb)
         self._databases: tuple[Database, ...] | None = None
+        self._told: dict[Path, str] = {}
         self._around: Around | None = None
         self._looked = float("-inf")
         self._looking: asyncio.Task[None] | None = None
@@ -94,8 +96,9 @@ class Judging:
             or parts.overrides is not overrides
             or parts.host is not host
         ):
-            self._make(Parts(snapshot, policy, overrides, host), self._around.confirmed)
-        assert self._assessor is not None
+            made = self._make(Parts(snapshot, policy, overrides, host))
+            made.confirm(self._around.states, pinned=service.state.pin is not None)
+            return made
         return self._assessor
 
     async def mail(self, service: Service) -> MailAssessor:
@@ -141,16 +144,15 @@ class Judging:
 
     async def _look(self, service: Service) -> None:
         states = await service.states()
-        confirmed = {feed: state.succeeded_at for feed, state in states.items()}
         host = await asyncio.to_thread(self._look_around)
         if self._around is not None and self._around.host == host:
             host = self._around.host
         else:
             for problem in host.problems:
                 logger.warning("not all addresses of this host are known, so a list could block it: %s", problem)
-        self._around, self._looked = Around(host, confirmed), time.monotonic()
+        self._around, self._looked = Around(host, states), time.monotonic()
         if self._assessor is not None:
-            self._assessor.confirm(confirmed)
+            self._assessor.confirm(states, pinned=service.state.pin is not None)
 
     def _look_around(self) -> Host:
         import blocklistd.reputation.assess  # noqa: F401 - imported here, off the loop, so that it is there
@@ -160,28 +162,32 @@ class Judging:
         if self._databases is None:
             self._databases = tuple(map(Database, self._paths))
         for database in self._databases:
-            before = database.problem
+            found = database.problem  # by opening it the last time, or by a question since
             database.poll()
-            if database.problem and database.problem != before:
-                logger.error("a database cannot be used: %s", database.problem)
+            for problem in (found, database.problem):
+                if problem and problem != self._told.get(database.path):
+                    logger.error("a database cannot be used: %s", problem)
+                    self._told[database.path] = problem
+            if not found and not database.problem:
+                self._told.pop(database.path, None)
         return read_host(self._data)
 
-    def _make(self, parts: Parts, confirmed: Mapping[str, float]) -> None:
+    def _make(self, parts: Parts) -> Assessor:
         from blocklistd.reputation.assess import Assessor
         from blocklistd.reputation.origin import Origins
         from blocklistd.reputation.suppression import Suppression
 
         if self._origins is None or self._parts is None or self._parts.snapshot is not parts.snapshot:
             self._origins = Origins(parts.snapshot, self._databases or ())
-        self._assessor = Assessor(
+        assessor = self._assessor = Assessor(
             parts.snapshot,
             origins=self._origins,
             overrides=parts.overrides,
             suppression=Suppression(parts.policy.suppress, parts.host),
             policy=parts.policy,
         )
-        self._assessor.confirm(confirmed)
         self._parts = parts
+        return assessor
 
 
 def _make_mail(assessor: Assessor) -> MailAssessor:

@@ -85,7 +85,7 @@ MAIL_SHAPES: Final[dict[str, Any]] = {
     ),
     "BadMailItem": members(
         "address error",
-        address=text("What was asked.", nullable=True),
+        address={"description": "What was asked."},
         error=text("Why that is no question."),
     ),
     "MailQuestions": questions("emails"),

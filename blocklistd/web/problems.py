@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 PROBLEM: Final = "application/problem+json"
+RETRY_AFTER: Final[Mapping[str, str]] = {"Retry-After": "5"}
+"""Goes with every 503."""
 
 STATUS_OF: Final[tuple[tuple[type[BlocklistdError], int], ...]] = (
     *((BadAddress, 400), (UsageError, 400)),
@@ -26,7 +28,7 @@ STATUS_OF: Final[tuple[tuple[type[BlocklistdError], int], ...]] = (
 """Exceptions of the core → status; any other is our fault and a 500."""
 
 SENTENCES: Final[Mapping[int, str]] = {
-    400: "The request could not be read as HTTP with a body of its declared type.",
+    400: "The request is not HTTP, a line of its head is longer than 8 kB, or its body is not of its declared type.",
     404: "Nothing answers at this path; GET / names the endpoints.",
     408: "The body did not arrive in time.",
     413: "The body is larger than this endpoint takes.",
@@ -60,6 +62,5 @@ def problem_of(error: Exception) -> web.Response:
         return problem(error.status, SENTENCES.get(error.status, error.reason))
     for kind, status in STATUS_OF:
         if isinstance(error, kind):
-            headers = {"Retry-After": "5"} if status == HTTPStatus.SERVICE_UNAVAILABLE else None
-            return problem(status, str(error), headers)
+            return problem(status, str(error), RETRY_AFTER if status == HTTPStatus.SERVICE_UNAVAILABLE else None)
     return problem(500, SENTENCES[500])

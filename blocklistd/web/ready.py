@@ -31,7 +31,8 @@ def shortcoming(rule: ReadyRule, feeds: Sequence[FeedStatus]) -> str:
     if not any(feed.in_snapshot and not feed.dropped for feed in feeds):
         return "Every feed of the snapshot is older than its drop_after, so it says nothing any more."
     fresh = {feed.id for feed in feeds if is_fresh(feed)}
-    if missing := [feed for feed in rule.feeds if feed not in fresh]:
+    known = {feed.id for feed in feeds}
+    if missing := [feed if feed in known else f"{feed} (no such feed)" for feed in rule.feeds if feed not in fresh]:
         return f"Not fresh: {', '.join(missing[:10])}; GET /v1/feeds says why."
     if len(fresh) < rule.share * len(feeds):
         return f"Only {len(fresh)} of {len(feeds)} feeds are fresh; GET /v1/feeds says why."

@@ -11,18 +11,18 @@ from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
 
-from blocklistd.errors import BadAddress
 from blocklistd.metrics import LISTED, LOOKUPS, SLOT_OF
+from blocklistd.reputation.policy import DEFAULT
 from blocklistd.web.api import wants_msgpack
-from blocklistd.web.bodies import JSON, MSGPACK, array_header, encode, refusal
+from blocklistd.web.bodies import JSON, MSGPACK, Answering, array_header, encode
 from blocklistd.web.bulk import answer_lines, read_questions, stream, takes_lines
 from blocklistd.web.keys import SERVICE
+from blocklistd.web.problems import RequestRefused
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Sequence
 
     from blocklistd.reputation.assess import Assessor
-    from blocklistd.web.bulk import Answering
     from blocklistd.web.service import Service
 
 ASKED: Final = SLOT_OF[LOOKUPS, ("report",)]
@@ -32,8 +32,14 @@ BATCH: Final = 60
 
 
 def profile_of(request: web.Request) -> str:
-    """The profile that the query names; the first, where several do."""
-    return request.query.get("profile", "default") if request.query_string else "default"
+    """The profile that the query names. Raises RequestRefused for any other query: who misspells must learn of it."""
+    given = list(request.query.items()) if request.query_string else []
+    if not given:
+        return DEFAULT
+    (name, profile), *others = given
+    if name != "profile" or others:
+        raise RequestRefused(400, "The query may hold profile, once, such as ?profile=login, and nothing else.")
+    return profile
 
 
 async def get_report(request: web.Request) -> web.Response:
@@ -55,27 +61,31 @@ async def post_reports(request: web.Request) -> web.StreamResponse:
         return await answer_lines(request, Reports(service, assessor, profile), lambda: None, BATCH)
     packed = wants_msgpack(request)
     questions = await read_questions(request)
-    pieces = array_of(Reports(service, assessor, profile, packed=packed), questions, BATCH, packed=packed)
+    reports = Reports(service, assessor, profile, packed=packed)
+    pieces = array_of(reports, questions, BATCH, service.turn, packed=packed)
     return await stream(request, MSGPACK if packed else JSON, pieces)
 
 
 async def array_of(
-    reports: Answering, questions: Sequence[object], batch: int, *, packed: bool
+    reports: Answering, questions: Sequence[object], batch: int, turn: asyncio.Lock, *, packed: bool
 ) -> AsyncGenerator[bytes]:
-    """The answers as one encoded array, ``batch`` at a time."""
+    """The answers as one encoded array, ``batch`` a turn."""
     opening, between, closing = (array_header(len(questions)), b"", b"") if packed else (b"[", b",", b"]")
     yield opening
     for start in range(0, len(questions), batch):
-        yield (between if start else b"") + between.join(reports.items(questions[start : start + batch]))
-        await asyncio.sleep(0)
+        async with turn:
+            piece = between.join(reports.items(questions[start : start + batch]))
+            await asyncio.sleep(0)
+        yield (between if start else b"") + piece
     yield closing
 
 
-class Reports:
+class Reports(Answering):
     """Encoded reports for one request; each is counted, and logged where decisions are."""
 
     def __init__(self, service: Service, assessor: Assessor, profile: str, *, packed: bool = False) -> None:
-        self._service, self._assessor, self._profile, self._packed = service, assessor, profile, packed
+        super().__init__(packed=packed)
+        self._service, self._assessor, self._profile = service, assessor, profile
 
     def single(self, text: str) -> bytes:
         """The report on one address. Raises BadAddress, UsageError (no such profile)."""
@@ -86,20 +96,3 @@ class Reports:
             service.row.add_at(FOUND)
         service.decided(report)
         return encode(report.as_document(), packed=self._packed)
-
-    def items(self, questions: Sequence[object]) -> list[bytes]:
-        """The reports on many: what ``item`` gives for each."""
-        return [self.item(question) for question in questions]
-
-    def item(self, question: object) -> bytes:
-        """The report on one of many: a bad question is answered with the reason."""
-        if not isinstance(question, str):
-            return self.refuse(question, "an address is a text such as 192.0.2.1")
-        try:
-            return self.single(question)
-        except BadAddress as error:
-            return self.refuse(question, str(error))
-
-    def refuse(self, question: object, reason: str) -> bytes:
-        """The answer to a question that is none."""
-        return refusal(question, reason, packed=self._packed)

@@ -54,8 +54,9 @@ class Service:
     cell: follows the current snapshot; data: the data folder, whose fetch states are read; counters: all rows,
     row: our own; notices: what the supervisor said last; ask_refresh: hands a wish to it; under_way: requests being
     answered; draining: each connection ends with its next answer; decisions: the decision log, where one is kept;
-    ready: what must be fresh for /readyz; mmdb: the operator's own databases of networks and places; mail_servers: asks
-    DNS about mail domains, where the operator wants that.
+    turn: held by a request for many while it makes a batch of answers and until others were served, so that several of
+    them hold up the others no longer than one; ready: what must be fresh for /readyz; mmdb: the operator's own
+    databases of networks and places; mail_servers: asks DNS about mail domains, where the operator wants that.
     """
 
     cell: CurrentSnapshot
@@ -68,6 +69,7 @@ class Service:
     draining: bool = False
     decisions: DecisionLog | None = None
     ready: ReadyRule = field(default_factory=ReadyRule)
+    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
     mmdb: Sequence[Path] = ()
     mail_servers: MailServerLookup | None = None
     state: CurrentState = field(init=False)

@@ -366,6 +366,7 @@ def test_bytes_that_are_no_http_get_a_problem(data: Path) -> None:
             assert b" 400 " in head
             assert b"Server: blocklistd\r\n" in head + b"\r\n"
             assert json.loads(body)["status"] == 400
+            assert ("longer than 8,190 bytes" in json.loads(body)["detail"]) == (len(request) > 8190)
         assert daemon.ask("/healthz").status == 200
         assert daemon.stop() == 0
     assert not [line for line in daemon.lines if "127.0.0.1" in line and "answering" not in line]

@@ -174,3 +174,13 @@ def test_a_policy_from_a_file_survives_too() -> None:
     """Also the one that holds every key, and the shipped one."""
     for policy in (read_policy(FULL, "test"), load_policy(SHIPPED_POLICY)):
         assert Policy.from_document(json.loads(json.dumps(policy.as_document()))) == policy
+
+
+def test_a_policy_too_large_to_be_told_is_refused() -> None:
+    """Aliases unfold to more than a worker takes in one message: a mistake of the file, not the end of the workers."""
+    many = ", ".join(["{asn: 1}"] * 1000)
+    rules = "".join(
+        f"      - {{name: a, when: {'&w {not: [' + many + ']}' if not n else '*w'}, then: block}}\n" for n in range(33)
+    )
+    with pytest.raises(UsageError, match="more than 4 MiB"):
+        read_policy(f"profiles:\n  default:\n    rules:\n{rules}", "test")

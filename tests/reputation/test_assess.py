@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from blocklistd import BadAddress, Snapshot
 from blocklistd.addresses import Address, parse_address
+from blocklistd.collect.state import FeedState
 from blocklistd.errors import UsageError
 from blocklistd.index.sightings import network_around
 from blocklistd.reputation.assess import Assessor
@@ -89,6 +90,10 @@ class Setting:
 
 def contributions(report: IpReport) -> dict[str, int]:
     return {row.feed: row.contribution for row in report.listings}
+
+
+def fetched(at: float, *feeds: str) -> dict[str, FeedState]:
+    return {feed: FeedState(feed, succeeded_at=at) for feed in feeds}
 
 
 def entry(key: str, action: str = "allow", **fields: Any) -> Override:
@@ -203,18 +208,40 @@ def test_a_list_that_nobody_confirms_fades_and_is_dropped(snapshot: Snapshot) ->
     judge.now += 14 * DAY
     gone = judge("20.0.0.7")
     assert (gone.score, gone.listed, gone.flags["tor"], len(gone.listings)) == (0, False, False, 2)
-    judge.assessor.confirm({"exits": judge.now - 60, "centres": judge.now - 60})
+    judge.assessor.confirm(fetched(judge.now - 60, "exits", "centres"))
     again = judge("20.0.0.7")
     assert again.score == 46
     assert again.listings[0].last_seen == judge.now - 60
     assert set(again.snapshot["stale_feeds"]) == set(FEEDS) - {"exits", "centres"}
 
 
+def test_a_relay_list_softens_however_old_it_is(snapshot: Snapshot) -> None:
+    """Past its drop_after it sets no flag, but lists of data centres say nothing of score and connection."""
+    judge = Setting(snapshot)
+    judge.now += 40 * DAY
+    judge.assessor.confirm(fetched(judge.now, "centres", "tunnels"))
+    report = judge("20.0.0.6")
+    assert (report.score, report.origin.connection_type) == (0, "unknown")
+    assert not any(report.flags.values())
+    assert "relays" in report.origin.connection_reason
+    assert judge("20.0.0.5").origin.connection_type == "hosting"
+
+
 def test_an_old_word_confirms_nothing(snapshot: Snapshot) -> None:
     """Fetch states older than the snapshot, or of feeds that it does not hold, change nothing."""
     judge = Setting(snapshot)
-    judge.assessor.confirm({"exits": 5.0, "unknown": NOW})
+    judge.assessor.confirm(fetched(5.0, "exits") | fetched(NOW, "unknown"))
     assert judge("20.0.0.7").listings[0].last_seen == NOW - 100
+
+
+def test_a_later_version_does_not_confirm_the_one_in_force(snapshot: Snapshot) -> None:
+    """A list that has changed since was last seen so before the change; with a pin, when the snapshot was built."""
+    state = FeedState("exits", succeeded_at=NOW + 50, changed_at=NOW + 40, confirmed_at=NOW + 30)
+    for pinned, last in ((False, NOW + 30), (True, NOW - 100)):
+        judge = Setting(snapshot)
+        judge.assessor.confirm({"exits": state}, pinned=pinned)
+        judge.now = NOW + 60
+        assert judge("20.0.0.7").listings[0].last_seen == last
 
 
 @pytest.mark.parametrize("key", ["20.0.0.1", "20.0.0.0/24", "AS64500", "DE"])
@@ -264,7 +291,8 @@ def test_suppression_keeps_the_listings(snapshot: Snapshot) -> None:
     assert report.suppressed_by == "address of this host"
     assert (report.decision.verdict, report.decision.decided_by) == ("allow", "suppressed: address of this host")
     assert Setting(snapshot, **own)("20.0.0.8").suppressed_by == "crawler (crawlers)"
-    assert Setting(snapshot, entry("20.0.0.1", "deny"), **own)("20.0.0.1").score == 100
+    denied = Setting(snapshot, entry("20.0.0.1", "deny"), **own)("20.0.0.1")
+    assert (denied.score, denied.suppressed_by) == (100, None)
 
 
 def test_special_space_is_no_visitor(snapshot: Snapshot) -> None:
@@ -287,6 +315,16 @@ def test_the_ipv4_inside_counts(snapshot: Snapshot, outer: str, inner: str) -> N
     assert Setting(snapshot, suppress=never)(outer).suppressed_by == "network 20.0.0.1/32 of the policy"
     assert Setting(snapshot, entry(inner, "deny"))(outer).score == 100
     assert Setting(snapshot, entry(outer, "deny"))(outer).score == 100
+
+
+def test_the_more_exact_entry_wins_inside_too(snapshot: Snapshot) -> None:
+    """An entry for the IPv4 address inside goes before its ASN and country, one for the form asked before all."""
+    entries = entry("DE", "deny"), entry("AS64500", "deny"), entry("20.0.0.1")
+    for outer in ("64:ff9b::1400:1", "20.0.0.1"):
+        assert Setting(snapshot, *entries)(outer).decision.decided_by == "override 20.0.0.1"
+    asked = Setting(snapshot, *entries, entry("64:ff9b::1400:1", "deny"))("64:ff9b::1400:1")
+    assert asked.decision.decided_by == "override 64:ff9b::1400:1"
+    assert Setting(snapshot, entry("DE", "deny"))("64:ff9b::1400:1").score == 100
 
 
 def test_listings_outside_and_inside_are_one_a_feed(snapshot: Snapshot) -> None:

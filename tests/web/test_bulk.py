@@ -14,8 +14,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from blocklistd.web.bodies import Answering
 from blocklistd.web.bulk import AHEAD, MOST_BYTES, MOST_ITEMS
 from blocklistd.web.lines import LineSplitter
+from blocklistd.web.report import array_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -26,6 +28,36 @@ MIXED: list[Any] = [
     *("192.0.2.1", "nonsense", "192.0.2.1", "::ffff:192.0.2.7", "2001:DB8::1", "", " 192.0.2.1", "203.0.113.9"),
     *(7, None, True, 1.5, ["192.0.2.1"], {"ip": "192.0.2.1"}, "192.0.2.0/24", "x" * 1000),
 ]
+
+
+class Rounds(Answering):
+    """Answers with the number of times the loop has gone round."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = 0
+
+    async def count(self) -> None:
+        while True:
+            self.now += 1
+            await asyncio.sleep(0)
+
+    def single(self, text: str) -> bytes:
+        return f"{self.now}{text}".encode()
+
+
+async def test_requests_for_many_take_turns() -> None:
+    """However many there are, the loop goes round after each batch, so others wait for one batch and no more."""
+    rounds, turn = Rounds(), asyncio.Lock()
+    counting = asyncio.create_task(rounds.count())
+
+    async def collect() -> list[bytes]:
+        return [piece async for piece in array_of(rounds, [""] * 9, 1, turn, packed=False)][1:-1]
+
+    gathered = await asyncio.gather(*(collect() for _ in range(4)))
+    counting.cancel()
+    seen = [piece.strip(b",") for pieces in gathered for piece in pieces]
+    assert len(set(seen)) == len(seen) == 36
 
 
 async def test_bulk_is_the_map_of_single(client: Client) -> None:

@@ -19,6 +19,7 @@ from blocklistd.web.access import CHALLENGE, OPEN
 from blocklistd.web.app import ROUTES
 from blocklistd.web.credentials import presented, presented_in
 from blocklistd.web.hot import is_harmless
+from blocklistd.web.ready import ReadyRule
 from tests.support import make_snapshot
 from tests.web.conftest import DOMAINS, FEEDS
 from tests.web.rig import Side, request
@@ -140,6 +141,41 @@ def test_only_life_and_readiness_need_no_key(both: Keyed) -> None:
     assert keyless == (set(OPEN) if both.guarded else {route.name for route in ROUTES} - operators)
     ((came, _),) = both.pair.compare(request("/nowhere"))
     assert came.startswith(REFUSED if both.guarded else b"HTTP/1.1 404 ")
+
+
+def test_readiness_tells_names_to_who_is_admitted(both: Keyed) -> None:
+    """Feeds, and the operator who pinned a snapshot, are nobody's business who needs a key and has none."""
+    side, ways = both.pair.hot, both.ways()
+    for line, admitted in ((ways["good"][0], True), (ways["bad"][0], not both.guarded), ("", not both.guarded)):
+        asking = [request("/readyz", *filter(None, [line]))]
+        ((came, _),) = both.pair.runner.run(side.talk(asking))
+        assert came.startswith(b"HTTP/1.1 200 OK")
+        assert (b'"pin":' in came, b'"quarantined_feeds":' in came) == (admitted, admitted)
+        side.service.ready = ReadyRule(("nonesuch",))
+        ((came, _),) = both.pair.runner.run(side.talk(asking))
+        side.service.ready = ReadyRule()
+        assert came.startswith(b"HTTP/1.1 503 ")
+        assert (b"nonesuch" in came) == admitted
+
+
+async def test_whether_a_part_is_waited_for_tells_nothing_about_keys(tmp_path: Path) -> None:
+    """While a key is in use, the first bytes of it and any others are treated alike, so none can be found out."""
+    texts = prepare(tmp_path)
+    side = await Side.open(tmp_path, tmp_path / "sock", guarded=True)
+    customer, guesser = await side.connect(unix=True), await side.connect(unix=True)
+    customer.send(request("/v1/ip/192.0.2.1", f"X-Api-Key: {texts['read']}"))
+    assert (await customer.settle()).startswith(b"HTTP/1.1 200 ")
+    right = request("/v1/ip/192.0.2.1", f"X-Api-Key: {texts['read'][:9]}")[:-4]
+    for guess in (right, right[:-1] + bytes([right[-1] ^ 1])):
+        guesser.send(guess)
+        await guesser.settle()
+        assert len(side.connections.here) == 2  # neither was handed over
+        guesser.close()
+        await side.deserted(but=1)
+        guesser = await side.connect(unix=True)
+    guesser.close()
+    customer.close()
+    await side.close()
 
 
 # keys that come and go

@@ -48,7 +48,7 @@ async def test_an_address_is_answered_with_every_list_that_names_it(
     [
         *("1.2.3", "1.2.3.4.5", "01.2.3.4", "256.1.1.1", "1.2.3.4:80", "1.2.3.4%20", "%201.2.3.4", "0x7f000001"),
         *("192.0.2.0/24", "192.0.2.0%2F24", "fe80::1%25eth0", "[2001:db8::1]", ":::", "example.org", "%00", "%FF%FE"),
-        *("1.2.3.4%00", "1" * 5000, "٣.1.1.1", "1.2.3.4/"),
+        *("1.2.3.4%00", "1.2.3.4%0A", "1" * 5000, "٣.1.1.1", "1.2.3.4/"),
     ],
 )
 async def test_a_malformed_address_gets_400_and_a_sentence(client: Client, question: str) -> None:

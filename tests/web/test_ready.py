@@ -35,7 +35,7 @@ MISSING = FeedStatus("d")
         (ReadyRule(), (DROPPED, MISSING), "older than its drop_after"),
         (ReadyRule(), (), "older than its drop_after"),
         (ReadyRule(("a",)), (FRESH, STALE), ""),
-        (ReadyRule(("a", "b", "d", "e")), (FRESH, STALE, MISSING), "Not fresh: b, d, e;"),
+        (ReadyRule(("a", "b", "d", "e")), (FRESH, STALE, MISSING), "Not fresh: b, d, e (no such feed);"),
         (ReadyRule(share=0.5), (FRESH, STALE), ""),
         (ReadyRule(share=0.51), (FRESH, STALE), "Only 1 of 2 feeds are fresh"),
         (ReadyRule(share=1.0), (FRESH, MISSING), "Only 1 of 2 feeds are fresh"),

@@ -21,6 +21,7 @@ from blocklistd.state.database import Database
 from blocklistd.state.overrides import Override, put_override
 from blocklistd.web.app import make_app
 from blocklistd.web.bulk import MOST_ITEMS
+from blocklistd.web.judging import Judging
 from blocklistd.web.report import BATCH
 from tests.support import make_snapshot
 from tests.web.conftest import make_service
@@ -203,6 +204,26 @@ async def test_a_list_confirmed_since_the_snapshot_was_built_is_fresh(
     shares = [row["contribution"] for row in report["listings"]]
     assert shares[0] == 40
     assert shares[1] < 18
+
+
+@pytest.mark.parametrize("query", ["profil=login", "profile=login&profile=default", "profile=login&x=1", "login"])
+async def test_a_misspelt_query_is_refused(caller: Client, query: str) -> None:
+    """Judged by the default without a word, whoever misspells would let pass what the profile would not."""
+    for path in ("/v1/report/192.0.2.1", "/v1/email/a@example.org", "/v1/domain/example.org"):
+        assert "?profile=login" in (await get(caller, f"{path}?{query}", 400))["detail"]
+        assert (await get(caller, f"{path}?&"))["profile"] == "default"
+
+
+async def test_a_database_that_cannot_be_used_is_said_in_the_log(
+    caller: Client, judged: Service, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Reports go on without it, and the reason stands in the log once, also where it was so from the start."""
+    judged.judging = Judging(judged.data, [judged.data / "absent.mmdb"])
+    for _ in range(2):
+        assert (await get(caller, "/v1/report/192.0.2.1"))["score"] == 58
+    assert [line for line in caplog.messages if "absent.mmdb" in line] == [
+        f"a database cannot be used: {judged.data / 'absent.mmdb'}: cannot be read: No such file or directory"
+    ]
 
 
 async def test_reports_and_verdicts_are_counted(caller: Client, judged: Service) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from blocklistd.reputation.policy.decide import decide, settle
 from blocklistd.reputation.policy.model import (
+    DEFAULT,
     Band,
     Condition,
     DecisionLogging,
@@ -20,6 +21,7 @@ from blocklistd.reputation.policy.model import (
 )
 
 __all__ = [
+    "DEFAULT",
     "Band",
     "Condition",
     "DecisionLogging",

@@ -7,6 +7,7 @@ would never hold, and nobody would see that.
 
 from __future__ import annotations
 
+import json
 import re
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
@@ -27,6 +28,7 @@ from blocklistd.reputation.policy.fields import (
     WhenFields,
 )
 from blocklistd.reputation.policy.model import (
+    DEFAULT,
     LISTS,
     MOST_SCORE,
     SEVERITY,
@@ -47,9 +49,8 @@ if TYPE_CHECKING:
     from blocklistd.catalogue.document import Document
     from blocklistd.catalogue.document import Path as Where
 
-DEFAULT: Final = "default"
-"""The profile of a question that names none."""
-
+LARGEST: Final = 4 * 2**20
+"""Bytes of what workers are told of a policy: aliases unfold, and a short rule is written out in full."""
 _PROFILE_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}", re.ASCII)
 _EFFECTS: Final = ("then", "at_least", "at_most")
 
@@ -83,7 +84,10 @@ def read_policy(text: str, source: str, feeds: Collection[str] | None = None) ->
             noted.add(where)
     if problems or fields is None:
         raise PolicyInvalid(source, tuple(sorted(problems, key=lambda problem: problem.line)))
-    return _policy(fields)
+    policy = _policy(fields)
+    if len(json.dumps(policy.as_document())) > LARGEST:
+        raise PolicyInvalid(source, (Problem("", 0, "comes to more than 4 MiB for each worker: so much is a list"),))
+    return policy
 
 
 def _validate(document: Document) -> tuple[PolicyFields | None, list[tuple[Where, str]]]:

@@ -23,6 +23,9 @@ SEVERITY: Final[Mapping[Verdict, int]] = {verdict: number for number, verdict in
 LISTS: Final = ("flags", "country", "asn", "connection_type", "feeds", "categories")
 """The keys of a condition that hold lists; of each list any one must apply."""
 
+DEFAULT: Final = "default"
+"""The profile of a question that names none."""
+
 SUPPRESSED_BY_DEFAULT: Final = ("own", "gateway", "resolvers", "bogons", "public_resolvers")
 SUPPRESSED_BY_WISH: Final = ("cdn", "crawler", "relay")
 
