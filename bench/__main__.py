@@ -3,8 +3,10 @@
     python -m bench                all parts
     python -m bench http memory    some of them: see PARTS
     python -m bench peers          those with programs and libraries of others beside ours: library, http, union
+    python -m bench plots          draw what results.json holds into docs/performance.svg, measure nothing
 
-Times are medians; contenders of one group take turns in every round. Trust ratios more than times.
+A part that is measured again replaces its former rows; those of the others stay, each with its machine and load. Times
+are medians; contenders of one group take turns in every round. Trust ratios more than times.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ import tempfile
 import time
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bench import (
     growth,
@@ -53,6 +55,11 @@ RESULTS = Path(__file__).with_name("results.json")
 
 def main(names: tuple[str, ...]) -> None:
     """Measure these parts."""
+    if names == ("plots",):
+        from bench import plots
+
+        print(plots.draw(_former()))
+        return
     parts = {part for name in names for part in GROUPS.get(name, (name,))}
     if unknown := parts - set(PARTS):
         sys.exit(f"no such part: {', '.join(sorted(unknown))}; there are {', '.join((*PARTS, *GROUPS))}")
@@ -64,7 +71,7 @@ def main(names: tuple[str, ...]) -> None:
             print(f"{time.monotonic() - begun:4.0f} s  {row.part}: {row.name}", file=sys.stderr)
             rows.append(row)
     print(table(rows))
-    machine = {
+    machine: dict[str, Any] = {
         "processor": _processor(),
         "kernels": list(kernel.CHOICES),
         "parts": [part for part in PARTS if part in parts],
@@ -75,7 +82,9 @@ def main(names: tuple[str, ...]) -> None:
         "measured": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "load": os.getloadavg()[0],
     }
-    document = {"machine": machine, "rows": [asdict(row) for row in rows]}
+    document = _former()
+    for part in machine["parts"]:
+        document[part] = {"machine": machine, "rows": [asdict(row) for row in rows if _part_of(row) == part]}
     RESULTS.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     print(f"\n{machine['processors']} processors, load {machine['load']:.1f}, {machine['seconds']} s")
     print(f"written to {RESULTS}")
@@ -105,6 +114,20 @@ def _large(parts: set[str], lists: Lists, data: Path) -> Iterator[Row]:
     for name, part in (("library", library), ("http", http_peers), ("memory", memory), ("swaps", swaps)):
         if name in parts:
             yield from part.rows(lists, data)
+
+
+def _part_of(row: Row) -> str:
+    """The part that measured a row; that of single lookups has several headings in the table."""
+    return row.part if row.part in PARTS else "compile"
+
+
+def _former() -> dict[str, Any]:
+    """What was measured before, by part."""
+    try:
+        document: dict[str, Any] = json.loads(RESULTS.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return {part: document[part] for part in PARTS if part in document}
 
 
 def _processor() -> str:

@@ -119,10 +119,12 @@ def survival(old: Path, new: Path) -> tuple[int, int, int]:
 def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--data", type=Path)
+    parser.add_argument("--data", type=Path, default=Path("data"), help="data folder with a snapshot [default data]")
     parser.add_argument("--feeds", action="append", default=[], help="only feeds like this, * stands for anything")
-    parser.add_argument("--pairs", type=int, default=25)
-    parser.add_argument("--history", nargs=2, type=Path, metavar=("OLD", "NEW"))
+    parser.add_argument("--pairs", type=int, default=25, help="show so many pairs of lists [default 25]")
+    parser.add_argument(
+        "--history", nargs=2, type=Path, metavar=("OLD", "NEW"), help="what of a plain list is still there later"
+    )
     arguments = parser.parse_args()
     if arguments.history:
         before, after, kept = survival(*arguments.history)
@@ -134,6 +136,7 @@ def main() -> None:
         wanted = {
             record.id for record in snapshot.feeds if any(fnmatchcase(record.id, pattern) for pattern in patterns)
         }
+        print(f"{'feed':40} {'addresses':>13} {'by one':>7} {'by two':>7}  most of it in")
         for row in sorted(confirmed(snapshot.feeds, counted, wanted), key=lambda row: -row.once):
             nearest = f"{row.within:6.1%} in {row.nearest}"
             print(f"{row.feed:40} {row.addresses:>13,} {row.once:7.1%} {row.twice:7.1%}  {nearest}")
