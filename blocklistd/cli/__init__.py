@@ -28,7 +28,7 @@ COMMANDS: Final = {
     "report": "Say how bad an address is, why, and what to do.",
     "history": "Show what changed for an address, and when.",
     "rollback": "Go back to an earlier snapshot, and stay with it.",
-    "feeds": "Show the state of every feed.",
+    "feeds": "Show the state of every feed; accept or reject what is in quarantine.",
     "override": "Allow or deny by your own word.",
     "key": "Make, show and revoke keys for HTTP.",
     "audit": "Show who changed what.",
@@ -79,6 +79,7 @@ def cli() -> None:
       blocklistd serve                       answer on http://127.0.0.1:8080, refresh in the background
       blocklistd refresh                     fetch and compile what is due, once
       blocklistd lookup 192.0.2.1 2001:db8::1
+      blocklistd report 192.0.2.1            how bad, since when, why, and what to do
       blocklistd check --config feeds.yaml
     """  # noqa: D301
 

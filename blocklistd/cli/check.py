@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 def command(settings: Settings, *, as_json: bool) -> None:
     """Check catalogue and policy, name every mistake.
 
+    Exit status: 0 all is well; 2 something is wrong. Nothing is fetched or written.
+
     \b
     Examples:
       blocklistd check
@@ -64,12 +66,14 @@ def command(settings: Settings, *, as_json: bool) -> None:
         for refused in bad:
             invalid = isinstance(refused, ConfigurationInvalid)
             click.echo(str(refused) if invalid else f"blocklistd: {refused}", err=not invalid)
-        _print_good(settings, catalogue, policy)
+        _print_good(settings, catalogue, policy, databases)
     if bad:
         click.get_current_context().exit(2)
 
 
-def _print_good(settings: Settings, catalogue: Catalogue | UsageError, policy: Policy | UsageError) -> None:
+def _print_good(
+    settings: Settings, catalogue: Catalogue | UsageError, policy: Policy | UsageError, databases: UsageError | None
+) -> None:
     if not isinstance(catalogue, UsageError):
         click.echo(f"{settings.config.name}: {describe(count_feeds(catalogue, settings.use))}")
         for note in unheeded_excludes(catalogue, settings.use):
@@ -78,6 +82,8 @@ def _print_good(settings: Settings, catalogue: Catalogue | UsageError, policy: P
         click.echo(f"{settings.policy.name}: {describe_policy(policy)}")
         for note in () if isinstance(catalogue, UsageError) else idle_rules(policy, catalogue, settings.use):
             click.echo(f"  note: {note}")
+    for path in () if databases else settings.mmdb:
+        click.echo(f"{path.name}: can be used")
 
 
 def _as_answer(settings: Settings, catalogue: Catalogue | UsageError, policy: Policy | UsageError) -> dict[str, Any]:

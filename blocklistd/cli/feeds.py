@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import time
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Literal
 
 import click
@@ -15,7 +16,7 @@ import click
 from blocklistd.catalogue import load_catalogue
 from blocklistd.catalogue.feed import is_feed_id
 from blocklistd.cli import with_settings
-from blocklistd.cli.progress import print_table
+from blocklistd.cli.progress import clipped, print_table
 from blocklistd.collect.state import read_state, read_states
 from blocklistd.errors import NoSnapshot, SnapshotCorrupt, UsageError
 from blocklistd.index.snapshot import Snapshot
@@ -24,9 +25,11 @@ from blocklistd.web.feeds import feed_statuses
 from blocklistd.web.notices import CatalogueFeed, CatalogueNotice, Notices
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Mapping
+
     from blocklistd.catalogue import Feed
+    from blocklistd.collect.state import Held
     from blocklistd.settings import Settings
-    from blocklistd.state.pins import Pin
     from blocklistd.web.feeds import FeedStatus
 
 
@@ -44,7 +47,7 @@ class FeedsGroup(click.Group):
 def command() -> None:
     """Show the state of every feed, or decide about a version in quarantine.
 
-    Without a command the feeds are shown, those named or all: see feeds show --help for the options.
+    Without a command the feeds are shown, those named or all; blocklistd feeds show --help tells its options.
 
     \b
     Examples:
@@ -55,7 +58,7 @@ def command() -> None:
     """  # noqa: D301
 
 
-@command.command("show")
+@command.command("show", short_help="Show the state of every feed, or of those named.")
 @click.argument("names", nargs=-1, metavar="[FEED]...")
 @click.option("--all", "show_all", is_flag=True, help="Also show feeds that are off.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON array, objects as under /v1/feeds.")
@@ -68,7 +71,7 @@ def show(settings: Settings, names: tuple[str, ...], show_all: bool, as_json: bo
     catalogue = load_catalogue(settings.config)
     enabled = {feed.id for feed in catalogue.enabled(settings.use)}
     if unknown := set(names) - {feed.id for feed in catalogue.feeds}:
-        raise UsageError(f"no feed is called {', '.join(sorted(unknown))}")
+        raise UsageError(f"no feed is called {', '.join(sorted(unknown))}: blocklistd feeds --all names all")
     states = read_states(settings.data)
     try:
         with Snapshot.open_current(settings.data) as snapshot:
@@ -92,25 +95,38 @@ def show(settings: Settings, names: tuple[str, ...], show_all: bool, as_json: bo
             f"{status.entries:,}",
             f"{status.ranges:,}",
             "never" if status.age is None else f"{round_duration(status.age)} ago",
-            status.reason,
+            clipped(status.reason),
         )
         for feed, status, on in rows
     ]
     print_table(table, right=(3, 4))
-    if (pin := _pin(settings)) is not None:
-        click.echo(f"{pin.sentence}; refreshes publish nothing until blocklistd rollback --lift", err=True)
+    waiting = {feed.id: status.quarantine for feed, status, on in rows if on and status.quarantine is not None}
+    for sentence in _operators_word(settings, waiting, [feed.id for feed in shown]):
+        click.echo(sentence, err=True)
     return 0
 
 
-def _pin(settings: Settings) -> Pin | None:
+def _operators_word(settings: Settings, waiting: Mapping[str, Held], shown: Collection[str]) -> Iterator[str]:
+    """What the operator has to decide or has decided: about versions in quarantine, feeds taken out, and the pin."""
     from blocklistd.state.database import Database
+    from blocklistd.state.overrides import read_overrides
     from blocklistd.state.pins import read_pin
+    from blocklistd.state.quarantine import decided
 
-    database = Database.open_existing(settings.data)
-    if database is None:
-        return None
-    with database:
-        return read_pin(database)
+    with Database.open_existing(settings.data) or nullcontext() as database:
+        for feed, held in waiting.items():
+            decision = decided(database, feed, held.digest) if database else None
+            if decision is not None:
+                yield f"{feed}: {decision.decision}ed by {decision.author}, the next refresh heeds it"
+                continue
+            where = ", ".join(str(part.path) for part in held.parts)
+            yield f"{feed}: {counted(held.entries, 'entry')} of {format_moment(held.since)} wait in {where}"
+            yield f"  look at them, then: blocklistd feeds accept {feed} --reason TEXT, or reject"
+        for entry in read_overrides(database, time.time()) if database else ():
+            if (feed := entry.key.removeprefix("feed:")) != entry.key and feed in shown:
+                yield f"{feed}: counts for nothing, by the override of {entry.author}: {entry.reason}"
+        if database and (pin := read_pin(database)) is not None:
+            yield f"{pin.sentence}; refreshes publish nothing until blocklistd rollback --lift"
 
 
 def _state(feed: Feed, status: FeedStatus, *, on: bool) -> str:
@@ -123,7 +139,7 @@ def _state(feed: Feed, status: FeedStatus, *, on: bool) -> str:
     return ", ".join([status.state, *(word for word, true in notes.items() if true)])
 
 
-@command.command("accept")
+@command.command("accept", short_help="Believe the version that a feed holds in quarantine.")
 @click.argument("feed")
 @click.option("--reason", required=True, help="Why; it is kept in the audit log and shown with the feed.")
 @with_settings("data")
@@ -135,7 +151,7 @@ def accept(settings: Settings, feed: str, reason: str) -> int:
     return _decide(settings, feed, "accept", reason)
 
 
-@command.command("reject")
+@command.command("reject", short_help="Do not believe it, and do not ask about it again.")
 @click.argument("feed")
 @click.option("--reason", required=True, help="Why; it is kept in the audit log and shown with the feed.")
 @with_settings("data")
@@ -161,6 +177,7 @@ def _decide(settings: Settings, feed: str, choice: Literal["accept", "reject"], 
     decision = Quarantined(feed, held.digest, held.reason, held.since, choice, actor.name, note, time.time())
     with Database.open(settings.data) as database:
         decide(database, decision, actor)
-    what = f"{feed}: the version of {format_moment(held.since)} with {counted(held.entries, 'entry')} is {choice}ed"
-    click.echo(f"{what}; the next refresh heeds it, now with: blocklistd refresh {feed}")
+    size = f" with {counted(held.entries, 'entry')}" if held.entries else ""  # not known of what came back rejected
+    what = f"{feed}: the version of {format_moment(held.since)}{size} is {choice}ed"
+    click.echo(f"{what}; the next refresh heeds it; to have it now: blocklistd refresh {feed}")
     return 0

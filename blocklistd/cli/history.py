@@ -65,5 +65,6 @@ def command(settings: Settings, address: str, limit: int, as_json: bool) -> int:
         ]
         print_table(rows)
     began = f"since {format_moment(since)}" if since else "of the time before this snapshot nothing"
-    click.echo(f"{ip}  now on {', '.join(feeds) or 'no list'}; known {began}" + ("" if events else ", no change"))
+    more = ", no change" if not events else f"; only the newest {limit} are shown" if len(events) == limit else ""
+    click.echo(f"{ip}  now on {', '.join(feeds) or 'no list'}; known {began}{more}")
     return 0

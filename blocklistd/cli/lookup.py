@@ -59,7 +59,7 @@ def command(
     if not addresses and sys.stdin.isatty():
         click.echo("reading addresses from standard input, one a line; end with Ctrl-D", err=True)
     some, trouble = False, False
-    with Snapshot.open_current(settings.data) as snapshot, _past(settings, snapshot, as_of) as past:
+    with _as_trouble(), Snapshot.open_current(settings.data) as snapshot, _past(settings, snapshot, as_of) as past:
         if snapshot.problem:
             click.echo(f"blocklistd: {snapshot.problem}", err=True)
         for questions in _batches(addresses):
@@ -77,6 +77,15 @@ def command(
     return 2 if trouble else 0 if some else 1
 
 
+@contextmanager
+def _as_trouble() -> Iterator[None]:
+    """Of a data folder that cannot be read, exit status 1 would mean not listed: raise UsageError instead."""
+    try:
+        yield
+    except StorageFailed as error:
+        raise UsageError(str(error)) from error
+
+
 class _Past(NamedTuple):
     """The state of an earlier time. then: the generation in force; catalogue: the order of feeds in an answer."""
 
@@ -91,7 +100,7 @@ class _Past(NamedTuple):
 
 @contextmanager
 def _past(settings: Settings, snapshot: Snapshot, as_of: str | None) -> Iterator[_Past | None]:
-    """The past that ``--as-of`` names, None without it. Raises UsageError: exit status 1 would mean not listed."""
+    """The past that ``--as-of`` names, None without it. Raises UsageError, StorageFailed."""
     if as_of is None:
         yield None
         return
@@ -101,12 +110,9 @@ def _past(settings: Settings, snapshot: Snapshot, as_of: str | None) -> Iterator
         moment = parse_past(as_of, time.time())
     except ValueError as error:
         raise UsageError(f"--as-of: {error}") from None
-    try:
-        with History.open(settings.data, snapshot.generation) as history:
-            then = history.generation_at(moment)
-            yield _Past(history, then, tuple(record.id for record in snapshot.feeds))
-    except StorageFailed as error:
-        raise UsageError(str(error)) from error
+    with History.open(settings.data, snapshot.generation) as history:
+        then = history.generation_at(moment)
+        yield _Past(history, then, tuple(record.id for record in snapshot.feeds))
 
 
 def _batches(addresses: Sequence[str]) -> Iterator[list[str]]:

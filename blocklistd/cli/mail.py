@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from blocklistd.reputation.assess import Assessor
+    from blocklistd.reputation.mail_address import DomainName
     from blocklistd.reputation.mail_report import MailReport
     from blocklistd.settings import Settings
 
@@ -50,10 +51,18 @@ def lines_of(report: MailReport) -> Iterator[str]:
     if address.canonical is not None and address.canonical != address.address:
         yield f"  canonical   {printable(address.canonical)}"
     if address.domain is not None:
-        yield f"  domain      {printable(address.domain.written)}, registered {address.domain.registrable or 'unknown'}"
-    yield f"  mail server {_servers(report)}"
+        yield f"  domain      {_domain(address.domain)}"
+    if address.problem is None:
+        yield f"  mail server {_servers(report)}"
     if stale := name.snapshot["stale_feeds"]:
         yield f"  stale       {', '.join(stale)}"
+
+
+def _domain(domain: DomainName) -> str:
+    written = printable(domain.written)
+    if domain.registrable is None:
+        return f"{written}, {'a public suffix' if domain.public else 'below no known top-level domain'}"
+    return written if domain.registrable == domain.name else f"{written}, which belongs to {domain.registrable}"
 
 
 def _since(moment: float) -> str:

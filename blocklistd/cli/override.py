@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from blocklistd.cli import with_settings
 from blocklistd.cli.progress import print_table
-from blocklistd.errors import UsageError
+from blocklistd.errors import NoSnapshot, SnapshotCorrupt, StorageFailed, UsageError
 from blocklistd.state import FILE
 from blocklistd.state.audit import local_actor
 from blocklistd.state.database import Database
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from blocklistd.settings import Settings
+
+FEED: Final = "feed:"
 
 
 @click.group()
@@ -52,7 +54,7 @@ def _entry_options(function: Callable[..., Any]) -> Callable[..., Any]:
     return function
 
 
-@command.command("allow")
+@command.command("allow", short_help="Score 0 and verdict allow, whatever lists say; or take a feed out.")
 @_entry_options
 def allow(settings: Settings, key: str, reason: str, author: str | None, expires: str | None) -> int:
     """Score 0 and verdict allow, whatever lists say; for feed:ID: the feed counts for nothing."""
@@ -83,7 +85,15 @@ def show(settings: Settings, as_json: bool) -> int:
     else:
         rows = [("KEY", "ACTION", "UNTIL", "SINCE", "AUTHOR", "REASON")]
         rows += [
-            (e.key, e.action, _until(e.expires), format_moment(e.created) or "", e.author, e.reason) for e in entries
+            (
+                e.key,
+                e.action,
+                format_moment(e.expires or 0) or "for good",
+                format_moment(e.created) or "",
+                e.author,
+                e.reason,
+            )
+            for e in entries
         ]
         print_table(rows)
     return 0
@@ -114,7 +124,20 @@ def _put(settings: Settings, key: str, action: str, reason: str, author: str | N
     click.echo(f"{entry.action} {entry.key}, {_until(entry.expires)}, in {settings.data / FILE}")
     if former is not None:
         click.echo(f"in place of: {former.action}, {_until(former.expires)} ({former.author}: {former.reason})")
+    if entry.key.startswith(FEED) and not _in_snapshot(settings, entry.key.removeprefix(FEED)):
+        click.echo(f"note: the snapshot in force has no {entry.key}; blocklistd feeds --all names all", err=True)
     return 0
+
+
+def _in_snapshot(settings: Settings, feed: str) -> bool:
+    """Whether the snapshot in force holds a feed; True where there is none to ask."""
+    from blocklistd.index.snapshot import Snapshot
+
+    try:
+        with Snapshot.open_current(settings.data) as snapshot:
+            return any(record.id == feed for record in snapshot.feeds)
+    except (NoSnapshot, SnapshotCorrupt, StorageFailed):
+        return True
 
 
 def _until(expires: float | None) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from contextlib import AbstractContextManager
-from typing import IO, TYPE_CHECKING, Self
+from typing import IO, TYPE_CHECKING, Final, Self
 
 import click
 
@@ -14,12 +14,16 @@ from blocklistd.units import counted, round_size
 from blocklistd.web.notices import BAD_STATES
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
     from types import TracebackType
 
     from rich.progress import Progress, TaskID
 
     from blocklistd.catalogue import Feed
+
+
+LONGEST_REASON: Final = 120
+"""Characters of a reason in a table; the log and --json have it whole."""
 
 
 class Lines(AbstractContextManager["Lines"]):
@@ -168,13 +172,18 @@ def failed_report(error: str) -> RefreshReport:
     return RefreshReport(now, now, None, published=False, feeds=(), error=error)
 
 
-def print_report(report: RefreshReport, *, as_json: bool) -> None:
-    """The table of a refresh, or its JSON, on standard output."""
+def print_report(report: RefreshReport, *, as_json: bool, names: Collection[str] = ()) -> None:
+    """The table of a refresh, or its JSON, on standard output.
+
+    names: the feeds that were asked for; of the others the table shows those that changed. Empty for all.
+    """
     if as_json:
         click.echo(json.dumps(report.as_document()))
         return
     rows = [("FEED", "STATE", "ENTRIES", "CHANGE", "BYTES", "TIME", "REASON")]
     for result in report.feeds:
+        if names and result.feed not in names and not result.change:
+            continue
         asked = result.state != "not due"
         rows.append(
             (
@@ -184,7 +193,7 @@ def print_report(report: RefreshReport, *, as_json: bool) -> None:
                 f"{result.change:+,}" if result.change else "",
                 round_size(result.bytes) if result.bytes else "",
                 f"{result.seconds:.1f} s" if asked else "",
-                result.reason,
+                clipped(result.reason),
             ),
         )
     print_table(rows, right=(2, 3, 4, 5))
@@ -195,6 +204,13 @@ def print_report(report: RefreshReport, *, as_json: bool) -> None:
     else:
         why = "" if report.notes else "nothing changed, "
         click.echo(f"{why}snapshot {report.snapshot} stays in force")
+    if any(result.state == "quarantined" for result in report.feeds):
+        click.echo("what is in quarantine waits for your word: blocklistd feeds", err=True)
+
+
+def clipped(reason: str) -> str:
+    """A reason as it fits into a table: what a list sent may be quoted there at length."""
+    return reason if len(reason) <= LONGEST_REASON else f"{reason[: LONGEST_REASON - 1]}…"
 
 
 def print_table(rows: Sequence[Sequence[str]], *, right: Sequence[int] = ()) -> None:

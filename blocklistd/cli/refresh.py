@@ -68,7 +68,7 @@ def run(settings: Settings, names: tuple[str, ...], *, force: bool, as_json: boo
             if as_json:
                 print_report(failed_report(str(error)), as_json=True)
             raise
-    print_report(report, as_json=as_json)
+    print_report(report, as_json=as_json, names=names)
     return 1 if report.error else 0
 
 

@@ -14,16 +14,18 @@ from blocklistd.collect.state import read_states
 from blocklistd.collect.text import printable
 from blocklistd.errors import BadAddress
 from blocklistd.index.snapshot import Snapshot
-from blocklistd.reputation.assess import DEFAULT, Assessor
+from blocklistd.reputation.assess import Assessor
 from blocklistd.reputation.databases import Database as NetworkDatabase
 from blocklistd.reputation.databases import check_databases
 from blocklistd.reputation.host import read_host
 from blocklistd.reputation.origin import Origins
 from blocklistd.reputation.overrides import Overrides
+from blocklistd.reputation.policy import DEFAULT
 from blocklistd.reputation.policy.load import load_policy
 from blocklistd.reputation.suppression import Suppression
 from blocklistd.state.database import Database
 from blocklistd.state.overrides import read_overrides
+from blocklistd.state.pins import read_pin
 from blocklistd.units import format_moment, round_duration
 
 if TYPE_CHECKING:
@@ -50,14 +52,14 @@ def command(settings: Settings, addresses: tuple[str, ...], profile: str, as_jso
       blocklistd report --profile payment --json 192.0.2.1 2001:db8::1
       blocklistd report --profile signup someone@example.org
     """  # noqa: D301
-    trouble = False
+    trouble, gap = False, ""
     with ExitStack() as stack:
         snapshot = stack.enter_context(Snapshot.open_current(settings.data))
         if snapshot.problem:
             click.echo(f"blocklistd: {snapshot.problem}", err=True)
         assessor = make_assessor(settings, snapshot)
         assessor.policy.profile(profile)
-        for number, address in enumerate(addresses):
+        for address in addresses:
             try:
                 report, lines = _report(settings, assessor, address, profile)
             except BadAddress as error:
@@ -67,7 +69,8 @@ def command(settings: Settings, addresses: tuple[str, ...], profile: str, as_jso
             if as_json:
                 click.echo(orjson.dumps(report.as_document()).decode())
             else:
-                click.echo(("\n" if number else "") + "\n".join(lines))
+                click.echo(gap + "\n".join(lines))
+                gap = "\n"
     return 2 if trouble else 0
 
 
@@ -89,10 +92,10 @@ def make_assessor(settings: Settings, snapshot: Snapshot) -> Assessor:
     policy = load_policy(settings.policy)
     check_databases(settings.mmdb)
     now = time.time()
-    overrides = Overrides()
+    overrides, pinned = Overrides(), False
     if (database := Database.open_existing(settings.data)) is not None:
         with database:
-            overrides = Overrides(read_overrides(database, now))
+            overrides, pinned = Overrides(read_overrides(database, now)), read_pin(database) is not None
     assessor = Assessor(
         snapshot,
         origins=Origins(snapshot, [NetworkDatabase(path) for path in settings.mmdb]),
@@ -100,7 +103,7 @@ def make_assessor(settings: Settings, snapshot: Snapshot) -> Assessor:
         suppression=Suppression(policy.suppress, read_host(settings.data)),
         policy=policy,
     )
-    assessor.confirm({feed: state.succeeded_at for feed, state in read_states(settings.data).items()})
+    assessor.confirm(read_states(settings.data), pinned=pinned)
     return assessor
 
 
@@ -130,12 +133,14 @@ def lines_of(report: IpReport, now: float) -> Iterator[str]:
 
 
 def _listing_lines(report: IpReport, now: float) -> Iterator[str]:
-    wide = max(len(row.feed) for row in report.listings)
-    for number, row in enumerate(sorted(report.listings, key=lambda row: -row.contribution)):
-        head = "lists" if not number else ""
-        sign = "+" if number else " "
-        times = _times(row, now)
-        yield f"  {head:10}{sign}{row.contribution:4}  {row.feed:{wide}}  {row.category:10}  {row.network}  {times}"
+    rows = sorted(report.listings, key=lambda row: -row.contribution)
+    feed, category, network = (
+        max(map(len, column)) for column in zip(*((row.feed, row.category, row.network) for row in rows), strict=True)
+    )
+    for number, row in enumerate(rows):
+        head, sign = ("", "+") if number else ("lists", " ")
+        what = f"{row.feed:{feed}}  {row.category:{category}}  {row.network:{network}}"
+        yield f"  {head:10}{sign}{row.contribution:4}  {what}  {_times(row, now)}"
     raw = "" if report.score == report.listed_score else f", but {report.score} counts"
     yield f"  {'':10}={report.listed_score:4}{raw}"
 

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from blocklistd.cli import COMMANDS
+from blocklistd.cli.progress import print_report
+from blocklistd.refresh.report import FeedResult, RefreshReport
 from blocklistd.web.openapi import SCHEMAS
 from tests.support import make_snapshot
 
@@ -57,6 +59,14 @@ def test_lookup_exits_as_grep_does(data: str) -> None:
     assert (listed.returncode, listed.stdout) == (0, "192.0.2.7  one, two\n198.51.100.1  not listed\n")
     assert run("lookup", "--data", data, "198.51.100.1").returncode == 1
     assert run("lookup", "--data", data, "192.0.2.7", "nonsense").returncode == 2
+
+
+def test_lookup_in_a_folder_that_cannot_be_read_is_trouble(tmp_path: Path) -> None:
+    """Status 1 would mean that nobody is listed."""
+    (tmp_path / "current").mkdir()
+    result = run("lookup", "--data", str(tmp_path), "192.0.2.7")
+    assert (result.returncode, result.stdout) == (2, "")
+    assert "cannot read" in result.stderr
 
 
 def test_lookup_reads_standard_input_and_can_keep_only_what_is_listed(data: str) -> None:
@@ -141,6 +151,20 @@ def test_refresh_fails_as_a_whole_where_nothing_could_be_brought_in(tmp_path: Pa
     assert report["error"]
     assert report["feeds"][0]["state"] == "failed"
     assert report["feeds"][0]["reason"]
+
+
+def test_refresh_of_named_feeds_shows_those_and_what_changed(capsys: pytest.CaptureFixture[str]) -> None:
+    """The other hundred are no news; what is in quarantine is told with the next step."""
+    asked = FeedResult("asked", "quarantined", 9, 0, 5, 0.1, "has lost 60 % of 300 entries")
+    quiet = FeedResult("quiet", "not due", 9, 0, 0, 0.0, "not asked")
+    moved = FeedResult("moved", "not due", 9, -2, 0, 0.0, "not asked")
+    report = RefreshReport(1.0, 2.0, "an id", published=False, feeds=(asked, quiet, moved))
+    print_report(report, as_json=False, names=("asked",))
+    said = capsys.readouterr()
+    assert [line.split()[0] for line in said.out.splitlines()] == ["FEED", "asked", "moved", "nothing"]
+    assert "blocklistd feeds" in said.err
+    print_report(report, as_json=False)
+    assert "quiet" in capsys.readouterr().out
 
 
 def test_refresh_obeys_the_floor_even_when_forced(tmp_path: Path) -> None:

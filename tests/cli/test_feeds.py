@@ -47,10 +47,20 @@ def call(folder: Path, capsys: pytest.CaptureFixture[str], *arguments: str) -> t
 
 def test_a_feed_in_quarantine_says_so_whatever_came_after(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A later failure does not hide that somebody has to decide."""
-    _, table, _ = call(folder, capsys, "mine")
+    _, table, said = call(folder, capsys, "mine")
     assert "failed, quarantined" in table
+    assert "mine: 120 entries of 2023-11-14T22:13:20Z wait in " in said
+    assert "blocklistd feeds accept mine --reason TEXT, or reject" in said
     (mine,) = json.loads(call(folder, capsys, "mine", "--json")[1])
     assert mine["quarantine"]["reason"] == "has lost 60 % of 300 entries"
+
+
+def test_a_feed_that_is_taken_out_says_so(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Who wonders why a list has no effect finds the override where the list is shown."""
+    with pytest.raises(SystemExit):
+        main(["override", "allow", "feed:other", "--reason", "names us", "--author", "ann", "--data", f"{folder}/data"])
+    assert "other: counts for nothing, by the override of ann: names us" in call(folder, capsys)[2]
+    assert "counts for nothing" not in call(folder, capsys, "mine")[2]
 
 
 @pytest.mark.parametrize("choice", ["accept", "reject"])
@@ -64,8 +74,9 @@ def test_a_decision_is_kept_with_reason_and_author(
     assert status == 0
     assert said == (
         f"mine: the version of 2023-11-14T22:13:20Z with 120 entries is {choice}ed; "
-        "the next refresh heeds it, now with: blocklistd refresh mine\n"
+        "the next refresh heeds it; to have it now: blocklistd refresh mine\n"
     )
+    assert f"mine: {choice}ed by {local_actor().name}, the next refresh heeds it" in call(folder, capsys)[2]
     with Database.open(folder / "data") as database:
         found = decided(database, "mine", DIGEST)
         acts = read_acts(database, 10)

@@ -14,6 +14,7 @@ from blocklistd.state.audit import read_acts
 from blocklistd.state.database import Database
 from blocklistd.state.keys import KeyRing, read_keys
 from tests.cli.test_commands import run
+from tests.support import make_snapshot
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -42,6 +43,20 @@ def test_entries_are_made_shown_and_removed(tmp_path: Path) -> None:
     assert [act["action"] for act in acts] == ["override.remove", "override.put", "override.put"]
     assert {(act["subject"], act["origin"]) for act in acts} == {("192.0.2.7", "command line")}
     assert len(run("audit", "--last", "1", "--data", data).stdout.splitlines()) == 2
+
+
+def test_an_entry_for_a_feed_that_is_not_there_is_kept_and_doubted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A slip of the pen in a feed's id would leave the feed in force; where there is no snapshot nothing is said."""
+    arguments = ("override", "allow", "feed:exits", "--reason", "wrong", "--data", str(tmp_path))
+    assert call(*arguments) == 0
+    assert capsys.readouterr().err == ""
+    make_snapshot(tmp_path, {"exit": ["192.0.2.1"]})
+    assert call(*arguments) == 0
+    assert "the snapshot in force has no feed:exits" in capsys.readouterr().err
+    assert call("override", "allow", "feed:exit", "--reason", "wrong", "--data", str(tmp_path)) == 0
+    assert capsys.readouterr().err == ""
 
 
 def call(*arguments: str) -> object:
