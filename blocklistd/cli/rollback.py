@@ -34,7 +34,8 @@ def command(settings: Settings, snapshot: str | None, show: bool, lift: bool, re
     """Go back to a kept snapshot, the one before that in force unless ID names another, and pin it.
 
     Answers change in every worker within a second. While a snapshot is pinned, refreshes fetch and report but publish
-    nothing. Exit status: 0; 1 if a refresh is under way or the disk fails; 2 if there is no such snapshot.
+    nothing; one that is under way neither, but the snapshot is in force only when you give the command again after it.
+    Exit status: 0; 1 if a refresh is under way or the disk fails; 2 if there is no such snapshot.
 
     \b
     Examples:

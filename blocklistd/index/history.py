@@ -12,6 +12,7 @@ prefix length in use.
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
@@ -83,9 +84,15 @@ class History:
         """
         self.generation = generation
         self._in_use: dict[int, list[int]] = {}
+        wal = path.with_name(f"{path.name}-wal")
+        alone = not os.access(path.parent, os.W_OK) and not wal.exists()  # nor can SQLite make its shared memory there
         with reported():
             self._connection = sqlite3.connect(
-                f"file:{quoted(path)}?mode=ro", uri=True, timeout=BUSY, isolation_level=None, check_same_thread=False
+                f"file:{quoted(path)}?{'immutable=1' if alone else 'mode=ro'}",
+                uri=True,
+                timeout=BUSY,
+                isolation_level=None,
+                check_same_thread=False,
             )
         try:
             with reported():

@@ -1,7 +1,8 @@
 """Going back to an earlier snapshot: a new generation with its sections, and a pin that refreshes respect.
 
-The pin is set first: were the process killed before it publishes, refreshes stand still and the command can be given
-again; the other way round the next refresh would quietly undo it.
+The pin is set first, also while a refresh is under way: that one then publishes nothing. Were the process killed before
+it publishes, refreshes stand still and the command can be given again; the other way round the next refresh would
+quietly undo it.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from blocklistd.errors import NoSnapshot, SnapshotCorrupt, StorageFailed, UsageError
+from blocklistd.errors import NoSnapshot, RefreshBusy, SnapshotCorrupt, StorageFailed, UsageError
 from blocklistd.index.folder import manifests, published, snapshot_ids
 from blocklistd.index.layout import SNAPSHOTS
 from blocklistd.index.publish import is_whole, prepare_folders
@@ -42,25 +43,34 @@ def roll_back(settings: Settings, wanted: str | None, reason: str, actor: Actor,
     """Make an earlier snapshot the one in force and pin it.
 
     wanted: the id of a kept snapshot, None for the one before that in force. Raises UsageError (no such snapshot),
-    SnapshotCorrupt (it is damaged), NoSnapshot, RefreshBusy, StorageFailed.
+    SnapshotCorrupt (it is damaged), NoSnapshot, RefreshBusy (it is pinned and not in force yet), StorageFailed.
     """
     data = settings.data
-    with refresh_lock(data), Snapshot.open_current(data) as current:
+    with Snapshot.open_current(data) as current:
+        target = current.id if wanted == current.id else _target(data, wanted, current)
+    with Snapshot.open(data / SNAPSHOTS / target) as snapshot:
+        _verify(data, snapshot)
+        with Database.open(data) as database:
+            pin = set_pin(database, target, reason, actor, now)
         try:
-            prepare_folders(data)
-            target = current.id if wanted == current.id else _target(data, wanted, current)
-            with Snapshot.open(data / SNAPSHOTS / target) as snapshot:
-                _verify(data, snapshot)
-                with Database.open(data) as database:
-                    pin = set_pin(database, target, reason, actor, now)
-                if target in {current.id, current.rolled_back_to}:
-                    return RolledBack(pin, current.id, published=False)
-                done = publish_recorded(
-                    settings, snapshot.sections, snapshot.feeds, current, now, rolled_back_to=target
-                )
-                return RolledBack(pin, done.snapshot or current.id, published=True, notes=done.notes)
+            with refresh_lock(data), Snapshot.open_current(data) as current:
+                return _publish(settings, snapshot, current, pin, now)
+        except RefreshBusy as error:
+            raise RefreshBusy(
+                f"{target} is pinned, so that what is under way publishes nothing, but it is not in force yet: give "
+                f"the command again once that has ended. {error}"
+            ) from None
         except OSError as error:
             raise StorageFailed(f"cannot write to {error.filename or data}: {error.strerror or error}") from error
+
+
+def _publish(settings: Settings, target: Snapshot, current: Snapshot, pin: Pin, now: float) -> RolledBack:
+    """Put the target in force, under the lock."""
+    prepare_folders(settings.data)
+    if target.id in {current.id, current.rolled_back_to}:
+        return RolledBack(pin, current.id, published=False)
+    done = publish_recorded(settings, target.sections, target.feeds, current, now, rolled_back_to=target.id)
+    return RolledBack(pin, done.snapshot or current.id, published=True, notes=done.notes)
 
 
 def _target(data: Path, wanted: str | None, current: Snapshot) -> str:

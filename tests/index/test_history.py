@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import ipaddress
+import os
+import shutil
 import sqlite3
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -126,6 +130,39 @@ def test_the_first_snapshot_is_a_baseline(ground: Ground) -> None:
         pytest.raises(UsageError, match="is known since 2025-12-01T12:00:00Z"),
     ):
         history.generation_at(NOON - 1)
+
+
+READER = """
+import os, sys
+from pathlib import Path
+from blocklistd.index.history import History
+if os.geteuid() == 0:
+    os.setgroups([])
+    os.setgid(12346)
+    os.setuid(12347)
+with History.open(Path(sys.argv[1]), int(sys.argv[2])) as history:
+    print(history.known_since())
+"""
+
+
+def test_who_may_only_read_the_folder_asks_about_the_past(tmp_path: Path) -> None:
+    """A member of the group can, although nothing has the file open and nobody may make what SQLite keeps beside it."""
+    data = Path(tempfile.mkdtemp())  # not below tmp_path, which others may not enter
+    try:
+        ground = Ground(data)
+        ground.put(ONLY, NOON)
+        with ground.open() as snapshot:
+            generation = snapshot.generation
+        for path in (data, data / FILE):
+            if os.geteuid() == 0:
+                os.chown(path, 12345, 12346)
+        data.chmod(0o550)
+        command = [sys.executable, "-c", READER, str(data), str(generation)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
+    finally:
+        data.chmod(0o750)
+        shutil.rmtree(data)
+    assert done.stdout.strip() == str(float(NOON)), done.stderr
 
 
 def test_a_feed_that_was_not_there_yet_named_nothing(ground: Ground) -> None:

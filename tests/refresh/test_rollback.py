@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from click.testing import CliRunner
 
-from blocklistd import Snapshot, SnapshotCorrupt, UsageError
+from blocklistd import RefreshBusy, Snapshot, SnapshotCorrupt, UsageError
 from blocklistd.addresses import parse_address
 from blocklistd.cli import cli
 from blocklistd.collect.state import read_state
 from blocklistd.index.history import History
+from blocklistd.refresh.lock import refresh_lock
 from blocklistd.refresh.rollback import roll_back
 from blocklistd.state.audit import Actor, read_acts
 from blocklistd.state.database import Database
@@ -127,6 +128,16 @@ def test_a_rollback_that_was_cut_off_can_be_given_again(world: TimedWorld) -> No
     done = back(world)
     again = back(world, done.pin.snapshot)
     assert (again.published, again.snapshot) == (False, done.snapshot)
+
+
+def test_a_refresh_under_way_publishes_nothing_more(world: TimedWorld) -> None:
+    """The pin holds at once; the snapshot is in force when the command is given again, and is still the same one."""
+    with refresh_lock(world.data), pytest.raises(RefreshBusy, match="is pinned, so that what is under way"):
+        back(world)
+    world.feed("one", "192.0.2.4\n198.51.100.0/24\n")
+    assert not world.refresh().published
+    assert back(world).pin.snapshot == ids(world)[1]
+    assert world.feeds_of("192.0.2.2") == ("one",)
 
 
 def test_going_back_twice_never_goes_forward(world: TimedWorld) -> None:
