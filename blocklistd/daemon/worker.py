@@ -49,6 +49,8 @@ VAIN_LOOKS: Final = 10
 WISH_PATIENCE: Final = 5.0
 OTHER_HANDLES: Final = 128
 """Handles a worker needs beside those of its connections: files, mappings, the control channel."""
+THREAD_TURN: Final = 0.0005
+"""Seconds another thread may hold the interpreter while answers wait: opening a new snapshot must not be felt."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +86,7 @@ def main(arguments: list[str]) -> None:
     import blocklistd.web.connections  # noqa: F401 - what answers plain lookups
 
     mapping.join()
+    sys.setswitchinterval(THREAD_TURN)
     try:
         uvloop.run(Answering(settings, Inheritance.read(arguments), cell).run())
     except Exception:
