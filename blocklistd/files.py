@@ -80,3 +80,16 @@ def remove_temporaries(folder: Path) -> int:
     for path in leftovers:
         path.unlink(missing_ok=True)
     return len(leftovers)
+
+
+def database_uri(path: Path, mode: str) -> str:
+    """A SQLite file as the URI that opens it; mode: how, such as ``mode=ro``."""
+    return f"file:{str(path.absolute()).replace('%', '%25').replace('?', '%3f').replace('#', '%23')}?{mode}"
+
+
+def is_sealed(database: Path) -> bool:
+    """Whether SQLite can make nothing beside its file, and nobody else has: the file alone then holds everything.
+
+    So it is where we may only read the folder and no other process has the database open; ``immutable=1`` reads it.
+    """
+    return not os.access(database.parent, os.W_OK) and not database.with_name(f"{database.name}-wal").exists()

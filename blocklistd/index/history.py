@@ -12,13 +12,13 @@ prefix length in use.
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 
 from blocklistd.addresses import format_address
 from blocklistd.errors import StorageFailed, UsageError
+from blocklistd.files import database_uri, is_sealed
 from blocklistd.units import format_moment
 
 if TYPE_CHECKING:
@@ -84,11 +84,9 @@ class History:
         """
         self.generation = generation
         self._in_use: dict[int, list[int]] = {}
-        wal = path.with_name(f"{path.name}-wal")
-        alone = not os.access(path.parent, os.W_OK) and not wal.exists()  # nor can SQLite make its shared memory there
         with reported():
             self._connection = sqlite3.connect(
-                f"file:{quoted(path)}?{'immutable=1' if alone else 'mode=ro'}",
+                database_uri(path, "immutable=1" if is_sealed(path) else "mode=ro"),
                 uri=True,
                 timeout=BUSY,
                 isolation_level=None,
@@ -220,8 +218,3 @@ def reported() -> Iterator[None]:
         yield
     except sqlite3.Error as error:
         raise StorageFailed(f"{FILE} cannot be used ({error}); answers do not depend on it") from error
-
-
-def quoted(path: Path) -> str:
-    """A path as part of SQLite's URI."""
-    return str(path.absolute()).replace("%", "%25").replace("?", "%3f").replace("#", "%23")

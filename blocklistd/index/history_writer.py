@@ -17,9 +17,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from blocklistd.errors import SnapshotCorrupt, StorageFailed
+from blocklistd.files import database_uri
 from blocklistd.index.blocks import blocks4, blocks6
 from blocklistd.index.folder import manifests
-from blocklistd.index.history import BUSY, CODES, FILE, SCHEMA, quoted, reported
+from blocklistd.index.history import BUSY, CODES, FILE, SCHEMA, reported
 from blocklistd.index.layout import SNAPSHOTS
 from blocklistd.index.snapshot import Snapshot
 from blocklistd.index.stretches import differences, no_stretches
@@ -118,7 +119,7 @@ def _open(data: Path) -> sqlite3.Connection:
     with reported():
         if not path.exists():
             _create(path)
-        connection = sqlite3.connect(f"file:{quoted(path)}?mode=rw", uri=True, timeout=BUSY, isolation_level=None)
+        connection = sqlite3.connect(database_uri(path, "mode=rw"), uri=True, timeout=BUSY, isolation_level=None)
         try:
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")

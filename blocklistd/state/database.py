@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from blocklistd.errors import StorageFailed
-from blocklistd.files import TEMPORARY, sync_directory
+from blocklistd.files import TEMPORARY, database_uri, is_sealed, sync_directory
 from blocklistd.state import FILE
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class Database:
         """Open an existing file; mode: how, as SQLite's URIs say it. Raises StorageFailed."""
         with _reported():
             self._connection = sqlite3.connect(
-                f"file:{_quoted(path)}?{mode}", uri=True, timeout=BUSY, isolation_level=None, check_same_thread=False
+                database_uri(path, mode), uri=True, timeout=BUSY, isolation_level=None, check_same_thread=False
             )
         try:
             with _reported():
@@ -94,8 +94,7 @@ class Database:
     def open_existing(cls, data: Path) -> Self | None:
         """The database of a data folder, None where nothing was ever decided. Raises StorageFailed.
 
-        Where we may only read and nobody else has it open, SQLite could not make the files it keeps beside it; the file
-        then holds everything and is read as it lies there.
+        Where it is sealed (see ``is_sealed``) it is read as it lies there.
         """
         try:
             (data / FILE).stat()
@@ -103,8 +102,7 @@ class Database:
             return None
         except OSError as error:
             raise StorageFailed(f"{FILE} cannot be read: {(error.strerror or str(error)).lower()}") from error
-        alone = not os.access(data, os.W_OK) and not (data / f"{FILE}-wal").exists()
-        return cls(data / FILE, mode="immutable=1" if alone else "mode=rw")
+        return cls(data / FILE, mode="immutable=1" if is_sealed(data / FILE) else "mode=rw")
 
     def rows(self, statement: str, parameters: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
         """All rows of a query. Raises StorageFailed."""
@@ -233,7 +231,3 @@ def _reported() -> Iterator[None]:
         if not getattr(error, "sqlite_errorname", "").startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
             raise  # a mistake of ours, not of the file
         raise StorageFailed(_DAMAGED.format(error)) from error
-
-
-def _quoted(path: Path) -> str:
-    return str(path.absolute()).replace("%", "%25").replace("?", "%3f").replace("#", "%23")

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from blocklistd.reputation.mail_signals import WEIGHTS
 from blocklistd.web.shapes import (
+    EVIDENCE,
     FACTS,
     FLAG,
     MAYBE,
@@ -73,15 +74,8 @@ MAIL_SHAPES: Final[dict[str, Any]] = {
     ),
     "NameEvidence": members(
         "feed title category provider name first_seen last_seen current contribution",
-        feed=text(),
-        title=text(),
-        category=text(),
-        provider=text(nullable=True),
         name=text("What the list names: the address in one of its forms, the domain, or one above it."),
-        first_seen=TIME,
-        last_seen=TIME,
-        current={**FLAG, "description": "False where the list has dropped it and it fades."},
-        contribution=SCORE,
+        **EVIDENCE,
     ),
     "BadMailItem": members(
         "address error",

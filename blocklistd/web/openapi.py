@@ -18,6 +18,7 @@ from blocklistd.web.credentials import API_KEY
 from blocklistd.web.mail_shapes import MAIL_SHAPES
 from blocklistd.web.problems import PROBLEM
 from blocklistd.web.shapes import (
+    EVIDENCE,
     FACTS,
     FLAG,
     NUMBER,
@@ -96,15 +97,8 @@ SCHEMAS: Final[dict[str, Any]] = {
     ),
     "Evidence": members(
         "feed title category provider network first_seen last_seen current contribution",
-        feed=text(),
-        title=text(),
-        category=text(),
-        provider=text(nullable=True),
         network=text("The most exact network that holds the address, as the list wrote it."),
-        first_seen=TIME,
-        last_seen=TIME,
-        current={**FLAG, "description": "False where the list has dropped it and it fades."},
-        contribution=SCORE,
+        **EVIDENCE,
     ),
     "IpReports": {"type": "array", "items": {"oneOf": [reference("IpReport"), reference("BadItem")]}},
     **MAIL_SHAPES,

@@ -46,6 +46,17 @@ PIN: Final = {
     ],
 }
 SCORE: Final = {"type": "integer", "minimum": 0, "maximum": 100}
+EVIDENCE: Final = {
+    "feed": text(),
+    "title": text(),
+    "category": text(),
+    "provider": text(nullable=True),
+    "first_seen": TIME,
+    "last_seen": TIME,
+    "current": {**FLAG, "description": "False where the list has dropped it and it fades."},
+    "contribution": SCORE,
+}
+"""One feed's word, whatever it names."""
 MAYBE: Final = {"type": ["boolean", "null"]}
 VERDICTS: Final = {
     "verdict": {"enum": list(get_args(Verdict))},
